@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Makes .venv and installs the locked packages; when they are there already it does nothing and needs no network.
+#   bash scripts/environment.sh            what training, evaluation and the quickstart need
+#   bash scripts/environment.sh --tests    that, and what the tests and comparisons with PyTorch need
+# BRIDGETOWER_PYTHON names the interpreter (3.10, 3.11 or 3.12) when the one found by itself is not the right one.
+set -euo pipefail
+cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
+unset PYTHONPATH PYTHONHOME # pip would take what lies there for installed
+
+say() { echo "[environment] $*"; }
+fail() {
+    echo "[environment] error: $*" >&2
+    exit 1
+}
+
+requirements=(-r requirements.txt)
+case "${1:-}" in
+    "") wanted=run ;;
+    --tests) wanted=tests requirements+=(-r requirements-test.txt) ;;
+    *) fail "unknown argument '$1'; the only one is --tests" ;;
+esac
+
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
+is_supported() { [[ "$(version_of "$1")" =~ ^3\.1[012]$ ]]; }
+
+find_python() { # sets $python
+    local candidate lacks_venv=""
+    local candidates=(python3.11 python3.12 python3.10 python3 python)
+    if [ -n "${BRIDGETOWER_PYTHON:-}" ]; then candidates=("$BRIDGETOWER_PYTHON"); fi
+    for candidate in "${candidates[@]}"; do
+        is_supported "$candidate" || continue
+        if "$candidate" -c 'import ensurepip, venv' 2>/dev/null; then
+            python=$candidate
+            return
+        fi
+        lacks_venv=$candidate
+    done
+    if [ -n "$lacks_venv" ]; then
+        fail "$lacks_venv lacks the venv module; install it (Debian, Ubuntu: apt-get install" \
+            "python$(version_of "$lacks_venv")-venv) or name another interpreter in BRIDGETOWER_PYTHON"
+    fi
+    if [ -n "${BRIDGETOWER_PYTHON:-}" ]; then
+        fail "BRIDGETOWER_PYTHON=$BRIDGETOWER_PYTHON is not a working Python 3.10, 3.11 or 3.12"
+    fi
+    fail "no Python 3.10, 3.11 or 3.12 on the PATH; install one, or name it in BRIDGETOWER_PYTHON"
+}
+
+reason_to_rebuild() { # prints why an existing .venv cannot be kept, nothing when it can
+    if [ -f .venv/.installing ]; then
+        echo "the last installation did not finish"
+    elif ! is_supported .venv/bin/python; then
+        echo "it holds no working Python 3.10, 3.11 or 3.12"
+    elif ! grep -qF "$PWD/.venv/bin/" .venv/bin/pip; then
+        echo "it was made in another folder"
+    elif [ -n "${BRIDGETOWER_PYTHON:-}" ] && [ "$(version_of "$python")" != "$(version_of .venv/bin/python)" ]; then
+        echo "it holds Python $(version_of .venv/bin/python), BRIDGETOWER_PYTHON is $(version_of "$python")"
+    fi
+}
+
+# The stamp holds what the installation depends on, then which of the two sets it is; "tests" contains "run".
+fingerprint() {
+    { .venv/bin/python -VV && cat pyproject.toml requirements.txt requirements-test.txt constraints.txt; } | sha256sum | cut -c 1-64
+}
+is_ready() { [[ -f .venv/.ready && "$(cat .venv/.ready)" =~ ^"$(fingerprint)"\ ("$wanted"|tests)$ ]]; }
+
+exec 9>.venv.lock
+if ! flock --nonblock 9; then
+    say "another installation is running in this folder: waiting for it"
+    flock 9
+fi
+
+if [ -n "${BRIDGETOWER_PYTHON:-}" ]; then find_python; fi
+if [ -d .venv ]; then
+    reason=$(reason_to_rebuild)
+    if [ -n "$reason" ]; then
+        say "making .venv afresh: $reason"
+        rm -rf .venv
+    elif is_ready; then
+        exit 0
+    fi
+fi
+
+if [ ! -d .venv ]; then
+    find_python
+    say "1/3 making .venv with $("$python" --version)"
+    mkdir .venv
+    touch .venv/.installing
+    "$python" -m venv .venv
+fi
+touch .venv/.installing
+rm -f .venv/.ready
+
+# Built with the locked setuptools rather than in pip's isolated environments, which would fetch whatever is newest.
+pip=(.venv/bin/python -m pip install --disable-pip-version-check --no-input --constraint constraints.txt)
+say "2/3 installing the build tools"
+"${pip[@]}" --quiet setuptools setuptools-scm wheel
+say "3/3 installing the packages (0.5 to 0.7 GB to download when pip has not kept them)"
+"${pip[@]}" --no-build-isolation --no-compile "${requirements[@]}"
+
+echo "$(fingerprint) $wanted" >.venv/.ready
+rm .venv/.installing
+say "ready after $SECONDS seconds: .venv with $(.venv/bin/python --version)"
