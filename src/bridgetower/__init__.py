@@ -1,0 +1,41 @@
+"""BridgeTower on PaddlePaddle: bridges between the encoders of a vision-language model."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+#: Public names and the modules that define them. They load on first use, so that data preparation, which needs no
+#: model, starts without Paddle.
+_EXPORTS = {
+    "BridgeTowerConfig": "config",
+    "BridgeTowerTextConfig": "config",
+    "BridgeTowerVisionConfig": "config",
+    "BridgeTowerModel": "modules",
+    "BridgeTowerForPreTraining": "modules",
+    "BridgeTowerForMaskedLM": "modules",
+    "BridgeTowerForImageAndTextRetrieval": "modules",
+    "BridgeTowerForContrastiveLearning": "modules",
+    "BridgeTowerForQuestionAnswering": "modules",
+    "BridgeTowerForVisualEntailment": "modules",
+    "BridgeTowerForImagesAndTextClassification": "modules",
+    "BridgeTowerForContrastiveRetrieval": "modules",
+    "BridgeTowerForRetrievalRanking": "modules",
+    "BridgeTowerForImageClassification": "modules",
+    "BridgeTowerForSequenceClassification": "modules",
+    "BridgeTowerImageProcessor": "processing",
+    "BridgeTowerProcessor": "processing",
+}
+
+__all__ = sorted(_EXPORTS)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'bridgetower' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_EXPORTS])

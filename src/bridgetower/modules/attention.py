@@ -1,0 +1,98 @@
+"""Multi-head attention and the feed-forward block, shared by the towers, the cross-modal layers and the bridges."""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor, nn
+
+__all__ = ["ACTIVATIONS", "FeedForward", "MultiHeadAttention", "additive_mask"]
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """CLIP's approximation of GELU, x * sigmoid(1.702 x)."""
+    return x * F.sigmoid(1.702 * x)
+
+
+ACTIVATIONS = {"gelu": F.gelu, "quick_gelu": quick_gelu, "relu": F.relu}
+
+
+def additive_mask(attention_mask: Tensor) -> Tensor:
+    """Turn a mask of ones (real tokens) and zeros into what is added to attention scores.
+
+    A masked position gets the lowest finite float32, so a row whose mask is all zero attends uniformly to every
+    position, as in the original with the transformers releases of 2022 and later.
+
+    Args:
+        attention_mask: (B, L), 1 = real token.
+
+    Returns:
+        (B, 1, 1, L) float32.
+    """
+    mask = (1.0 - attention_mask.astype("float32")) * float(paddle.finfo(paddle.float32).min)
+    return mask.unsqueeze([1, 2])
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, training: bool) -> Tensor:
+    """Scaled dot-product attention, (B, Q, H, d) x (B, K, H, d) -> (B, Q, H, d)."""
+    if mask is not None and mask.dtype != query.dtype:
+        # In half precision the lowest float32 would become -inf, and a fully masked row NaN.
+        mask = mask.clip(min=float(paddle.finfo(query.dtype).min)).astype(query.dtype)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, training=training)
+
+
+class MultiHeadAttention(nn.Layer):
+    """Attention of one sequence to itself or to another one, with an output projection.
+
+    Args:
+        width: width D of the queries and of the output.
+        num_heads: heads H; D / H is the width of each.
+        context_width: width of the attended sequence, if it is not D.
+        dropout: dropout probability of the attention weights.
+    """
+
+    def __init__(self, width: int, num_heads: int, context_width: int | None = None, dropout: float = 0.0) -> None:
+        super().__init__()
+        context_width = width if context_width is None else context_width
+        self.num_heads = num_heads
+        self.head_width = width // num_heads
+        self.dropout = dropout
+        self.q_proj = nn.Linear(width, width)
+        self.k_proj = nn.Linear(context_width, width)
+        self.v_proj = nn.Linear(context_width, width)
+        self.out_proj = nn.Linear(width, width)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.reshape([0, 0, self.num_heads, self.head_width])
+
+    def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Attend from `x` to `context`, or to `x` itself.
+
+        Args:
+            x: (B, Q, D) queries.
+            context: (B, K, context_width); None means `x`.
+            mask: (B, 1, 1, K) added to the scores.
+
+        Returns:
+            (B, Q, D).
+        """
+        context = x if context is None else context
+        states = attend(self._split(self.q_proj(x)), self._split(self.k_proj(context)),
+                        self._split(self.v_proj(context)), mask, self.dropout, self.training)
+        return self.out_proj(states.flatten(2))
+
+
+class FeedForward(nn.Layer):
+    """Two linear maps with an activation between them, (..., D) -> (..., hidden) -> (..., D)."""
+
+    def __init__(self, width: int, hidden_width: int, activation: str = "gelu") -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"hidden_act={activation!r} is unknown; use one of {', '.join(ACTIVATIONS)}")
+        self.fc1 = nn.Linear(width, hidden_width)
+        self.fc2 = nn.Linear(hidden_width, width)
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        return self.fc2(self.activation(self.fc1(x)))

@@ -1,0 +1,79 @@
+"""The text tower: RoBERTa or BERT, returning the states of its top layers."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import Tensor, nn
+
+from ..config import BridgeTowerTextConfig
+from .attention import additive_mask
+from .recompute import run_layer
+from .transformer import BertLayer
+
+__all__ = ["TextTower"]
+
+
+class TextEmbeddings(nn.Layer):
+    """Word, position and token-type embeddings, normalised."""
+
+    def __init__(self, config: BridgeTowerTextConfig) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.pad_token_id = config.pad_token_id
+        self.positions_skip_padding = config.kind == "roberta"
+
+    def _position_ids(self, input_ids: Tensor) -> Tensor:
+        if not self.positions_skip_padding:
+            return paddle.arange(input_ids.shape[1], dtype="int64")
+        # RoBERTa counts real tokens from pad + 1 on; every padding token has position pad.
+        real = (input_ids != self.pad_token_id).astype("int64")
+        return real.cumsum(1) * real + self.pad_token_id
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """(B, L) int64 -> (B, L, D)."""
+        # Every token has type 0: neither the original nor the Hugging Face port passes other types.
+        states = self.word_embeddings(input_ids) + self.position_embeddings(self._position_ids(input_ids))
+        return self.dropout(self.norm(states + self.token_type_embeddings.weight[0]))
+
+
+class TextTower(nn.Layer):
+    """RoBERTa or BERT without its pooler."""
+
+    def __init__(self, config: BridgeTowerTextConfig) -> None:
+        super().__init__()
+        self.embeddings = TextEmbeddings(config)
+        self.layers = nn.LayerList([
+            BertLayer(config.hidden_size, config.num_attention_heads, config.intermediate_size, config.hidden_act,
+                      config.hidden_dropout_prob, config.attention_probs_dropout_prob, config.layer_norm_eps)
+            for _ in range(config.num_hidden_layers)
+        ])
+        self.max_length = config.max_position_embeddings - (config.pad_token_id + 1 if config.kind == "roberta" else 0)
+        self.enable_recompute = False
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, num_states: int = 1) -> list[Tensor]:
+        """Encode a batch of texts.
+
+        Args:
+            input_ids: (B, L) int64.
+            attention_mask: (B, L), 1 = real token.
+            num_states: how many of the top layers to return.
+
+        Returns:
+            The states (B, L, D) of the top layers, the last one last.
+
+        Raises:
+            ValueError: when the texts are longer than the position table.
+        """
+        if input_ids.shape[1] > self.max_length:
+            raise ValueError(f"texts have {input_ids.shape[1]} tokens, the position table of the text tower holds "
+                             f"{self.max_length}; lower max_text_len")
+        mask = additive_mask(attention_mask)
+        states, x = [], self.embeddings(input_ids)
+        for layer in self.layers:
+            x = run_layer(self, layer, x, mask)
+            states.append(x)
+        return states[len(states) - num_states:]

@@ -1,0 +1,115 @@
+"""Classifiers of image-text pairs: visual question answering, visual entailment, and NLVR2's pairs of images."""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor
+
+from ..config import BridgeTowerConfig
+from ..objectives import vqa_loss
+from .bt_module import BridgeTowerModel, BridgeTowerPretrainedModel
+from .heads import Classifier
+from .outputs import ClassifierOutput
+
+__all__ = ["BridgeTowerForImagesAndTextClassification", "BridgeTowerForQuestionAnswering",
+           "BridgeTowerForVisualEntailment"]
+
+
+class _PairClassifier(BridgeTowerPretrainedModel):
+    """The pooled vector of each text with its image, or its images, through a two-layer head.
+
+    Attributes:
+        num_images: images a text.
+    """
+
+    num_images = 1
+
+    def __init__(self, config: BridgeTowerConfig) -> None:
+        super().__init__(config)
+        config = self.config
+        self.bridgetower = BridgeTowerModel(config)
+        pair_width = 2 * config.hidden_size
+        self.classifier = Classifier(self.num_images * pair_width, int(pair_width * config.head_hidden_scale),
+                                     config.num_labels, config.layer_norm_eps)
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels)
+
+    def _output(self, pooled: Tensor, labels: Tensor | None) -> ClassifierOutput:
+        logits = self.classifier(pooled)
+        return ClassifierOutput(loss=None if labels is None else self._loss(logits, labels), logits=logits)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
+                labels: Tensor | None = None, image_rows: Tensor | None = None) -> ClassifierOutput:
+        """Score the classes of each text and its image.
+
+        Args:
+            input_ids: (B, L) texts.
+            attention_mask: (B, L), 1 = real token.
+            pixel_values: (B, 3, S, S), or (M, 3, S, S) with `image_rows`.
+            labels: (B,) classes; of VQA (B, C) soft targets in [0, 1].
+            image_rows: (B,) which image each text is about, when texts share images.
+
+        Returns:
+            `logits` (B, C), and `loss` with labels.
+        """
+        pooled = self.bridgetower(input_ids, attention_mask, pixel_values, image_rows, needed="first").pooler_output
+        return self._output(pooled, labels)
+
+
+class BridgeTowerForQuestionAnswering(_PairClassifier):
+    """Answers questions about images by choosing among `config.num_labels` answers (VQAv2); labels are soft."""
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return vqa_loss(logits, labels)
+
+
+class BridgeTowerForVisualEntailment(_PairClassifier):
+    """Says whether an image contradicts a text (0), says nothing of it (1) or entails it (2) (SNLI-VE)."""
+
+    required_settings = {"num_labels": 3}
+
+
+class BridgeTowerForImagesAndTextClassification(_PairClassifier):
+    """Says whether a text is false (0) or true (1) of two images (NLVR2).
+
+    The text is paired with each image, which have token types 1 and 2, and the head reads both pooled vectors.
+    """
+
+    num_images = 2
+    required_settings = {"num_labels": 2, "token_type_vocab_size": 3}
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
+                labels: Tensor | None = None, image_rows: Tensor | None = None) -> ClassifierOutput:
+        """Score [false, true] for each text and its two images.
+
+        Args:
+            input_ids: (B, L) texts.
+            attention_mask: (B, L), 1 = real token.
+            pixel_values: (B, 2, 3, S, S), or (M, 2, 3, S, S) with `image_rows`.
+            labels: (B,), 1 = true.
+            image_rows: (B,) which two images each text is about, when texts share them.
+
+        Returns:
+            `logits` (B, 2), and `loss` with labels.
+
+        Raises:
+            ValueError: when there are not two images a text.
+        """
+        if pixel_values is None or pixel_values.ndim != 5 or pixel_values.shape[1] != 2:
+            shape = None if pixel_values is None else tuple(pixel_values.shape)
+            raise ValueError(f"pixel_values has shape {shape}, expected (texts, 2, 3, S, S): two images a text")
+        model, count = self.bridgetower, pixel_values.shape[0]
+        if attention_mask is None:
+            attention_mask = paddle.ones_like(input_ids)
+        states = model.encode_image(pixel_values.transpose([1, 0, 2, 3, 4]).flatten(0, 1))
+        views = [model.project_image([state[:count] for state in states], token_type=1),
+                 model.project_image([state[count:] for state in states], token_type=2)]
+        if image_rows is not None:
+            views = [[state.index_select(image_rows) for state in view] for view in views]
+        text = model.project_text(model.encode_text(input_ids, attention_mask))
+        pooled = model.fuse([paddle.concat([state, state]) for state in text],
+                            [paddle.concat(both) for both in zip(*views, strict=True)],
+                            paddle.concat([attention_mask, attention_mask]), "first").pooler_output
+        return self._output(paddle.concat(paddle.chunk(pooled, 2), axis=-1), labels)

@@ -1,0 +1,69 @@
+"""Heads: what turns features into scores."""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor, nn
+
+__all__ = ["Classifier", "LayerGate", "MLMHead", "Pooler"]
+
+
+class Pooler(nn.Layer):
+    """A linear map and tanh of the first token, (B, L, D) -> (B, D)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(B, L, D) -> (B, D)."""
+        return F.tanh(self.dense(states[:, 0]))
+
+
+class MLMHead(nn.Layer):
+    """BERT's prediction head: dense, GELU, LayerNorm, then a score for each word of the vocabulary.
+
+    The decoder is kept as (V, D), the layout of an embedding table, so that it can be tied to one.
+    """
+
+    def __init__(self, width: int, vocab_size: int, layer_norm_eps: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, layer_norm_eps)
+        self.decoder_weight = self.create_parameter([vocab_size, width])
+        self.bias = self.create_parameter([vocab_size], is_bias=True)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(..., D) -> (..., V)."""
+        states = self.norm(F.gelu(self.dense(states)))
+        return states.matmul(self.decoder_weight, transpose_y=True) + self.bias
+
+
+class Classifier(nn.Layer):
+    """The two-layer head of VQA, visual entailment and NLVR2: dense, LayerNorm, GELU, dense."""
+
+    def __init__(self, width: int, hidden_width: int, num_labels: int, layer_norm_eps: float) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden_width)
+        self.norm = nn.LayerNorm(hidden_width, layer_norm_eps)
+        self.fc2 = nn.Linear(hidden_width, num_labels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, width) -> (B, num_labels)."""
+        return self.fc2(F.gelu(self.norm(self.fc1(features))))
+
+
+class LayerGate(nn.Linear):
+    """METER's fusion of all blocks of a tower: the last state plus a gated sum of those below it.
+
+    The gates are a softmax over the lower blocks, one for each feature, of a linear map of their states.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, width)
+
+    def forward(self, states: list[Tensor]) -> Tensor:
+        """States (B, L, W) of two blocks or more, the last one last -> (B, L, W)."""
+        lower = paddle.stack(states[:-1])  # (blocks, B, L, W)
+        return states[-1] + (F.softmax(super().forward(lower), axis=0) * lower).sum(axis=0)

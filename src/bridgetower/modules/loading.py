@@ -1,0 +1,149 @@
+"""Loading weights: which differences between a file and a model are right, and an error on any other."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from paddle import nn
+
+from ..config import BridgeTowerConfig
+
+__all__ = ["LoadReport", "LoadingMixin", "load_into"]
+
+logger = logging.getLogger(__name__)
+
+#: Heads that a task may leave behind or begin anew; anything else must be in the file and in the model.
+HEADS = ("mlm_head.*", "itm_head.*", "itc_*_head.*", "temperature", "logit_scale", "rank_head.*", "classifier.*")
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What `load_into` did: how many tensors were loaded, which parameters stay new, which tensors were not read."""
+
+    loaded: int
+    new: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | os.PathLike = "the file",
+              may_miss: Iterable[str] = HEADS, may_ignore: Iterable[str] = HEADS) -> LoadReport:
+    """Copy weights into a model and check that they fit.
+
+    The position table of the image tower is resized when the file was made for another image size, and a token-type
+    table grows from two rows to three by repeating the row of the image (NLVR2).
+
+    Args:
+        model: the model to fill.
+        tensors: weights by our names, with or without the `bridgetower.` prefix of models with a head.
+        source: what to call the file in messages.
+        may_miss: patterns of parameters that may be absent from the file and keep their initial values.
+        may_ignore: patterns of tensors that the model need not have.
+
+    Raises:
+        ValueError: on any other missing or unexpected key, or a shape that does not fit.
+    """
+    if isinstance(model, LoadingMixin):
+        tensors = model.adapt_weights(tensors)
+        may_ignore = (*may_ignore, *model.unused_parts)
+    parameters = dict(model.named_parameters())
+    prefix = "bridgetower."
+    wants_prefix = any(name.startswith(prefix) for name in parameters)
+    given: dict[str, np.ndarray] = {}
+    for name, value in tensors.items():
+        bare = name.removeprefix(prefix)
+        given[prefix + bare if wants_prefix and prefix + bare in parameters else bare] = value
+    missing = [name for name in parameters if name not in given and not _matches(name, may_miss)]
+    unexpected = [name for name in given if name not in parameters and not _matches(name, may_ignore)]
+    if missing or unexpected:
+        lines = [f"{source} does not fit the model {type(model).__name__}"]
+        if missing:
+            lines.append(f"missing in the file: {_some(missing)}")
+        if unexpected:
+            lines.append(f"not in the model: {_some(unexpected)}")
+        raise ValueError("; ".join(lines) + ". Check the depths and widths in the configuration")
+    shapes = []
+    for name, parameter in parameters.items():
+        if name not in given:
+            continue
+        value, shape = np.asarray(given[name]), tuple(parameter.shape)
+        if name.endswith("image_tower.position_embedding") and value.shape != shape and value.ndim == 2:
+            from ..conversion.position import resize_position_table
+
+            value = resize_position_table(value, shape[0])
+        elif name.endswith("token_type_embeddings.weight") and "text_tower" not in name \
+                and value.shape[0] == 2 and shape[0] == 3:
+            value = np.concatenate([value, value[1:]])
+        if value.shape != shape:
+            shapes.append(f"{name} is {value.shape} in the file and {shape} in the model")
+        else:
+            given[name] = value
+    if shapes:
+        hint = " (the vocabulary of the tokenizer and of the weights differ)" if "word_embed" in shapes[0] else ""
+        raise ValueError(f"{source} does not fit the model {type(model).__name__}: {_some(shapes)}{hint}")
+    for name, parameter in parameters.items():
+        if name in given:
+            parameter.set_value(given[name].astype(np.float32) if given[name].dtype == np.float16 else given[name])
+    report = LoadReport(sum(name in given for name in parameters),
+                        tuple(name for name in parameters if name not in given),
+                        tuple(name for name in given if name not in parameters))
+    logger.info("%s: %d tensors loaded, %d parameters new, %d tensors not used", source, report.loaded,
+                len(report.new), len(report.unused))
+    return report
+
+
+class LoadingMixin:
+    """`from_pretrained` for our own folders, Hugging Face folders and original checkpoints alike."""
+
+    #: Patterns of weights that the class leaves behind, besides heads.
+    unused_parts: ClassVar[tuple[str, ...]] = ()
+
+    def adapt_weights(self, tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Weights of another task, given by our names, as this class begins with them: by default as they are."""
+        return tensors
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *,
+                        config: BridgeTowerConfig | None = None, **changes: Any) -> Any:
+        """Build a model from a folder or file and fill it with its weights.
+
+        Args:
+            pretrained_model_name_or_path: a folder with config.json and model_state.pdparams or model.safetensors, a
+                Hugging Face PyTorch folder, an original `.ckpt`, or a name on the Hugging Face hub.
+            config: the configuration to build with, instead of the stored one.
+            changes: settings to change in the stored configuration, for instance `num_labels=13`.
+
+        Returns:
+            The model, in evaluation mode.
+
+        Raises:
+            FileNotFoundError: when there is nothing to load.
+            ValueError: when the weights do not fit.
+        """
+        from ..conversion import load_weights
+
+        tensors, stored = load_weights(Path(pretrained_model_name_or_path))
+        if config is None:
+            if stored is None:
+                raise ValueError(f"{pretrained_model_name_or_path} holds weights but no configuration; pass config=")
+            config = stored if isinstance(stored, BridgeTowerConfig) else BridgeTowerConfig(**stored)
+        if changes:
+            config = config.replace(**changes)
+        model = cls(config)  # type: ignore[call-arg]
+        load_into(model, tensors, Path(pretrained_model_name_or_path))
+        model.eval()  # type: ignore[attr-defined]
+        return model

@@ -1,0 +1,108 @@
+"""What the models return; a field that was not computed is None.
+
+B rows, L text tokens, N image tokens, D width, V vocabulary, C answers or classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paddle import Tensor
+from paddlenlp.transformers.model_outputs import ModelOutput
+
+__all__ = ["BridgeTowerContrastiveOutput", "BridgeTowerModelOutput", "BridgeTowerPreTrainingOutput",
+           "ClassifierOutput", "ImageTextMatchingOutput", "MaskedLMOutput", "RankingOutput"]
+
+
+@dataclass
+class BridgeTowerModelOutput(ModelOutput):
+    """`text_features` (B, L, D), `image_features` (B, N, D), `pooler_output` (B, 2D)."""
+
+    text_features: Tensor = None
+    image_features: Tensor = None
+    pooler_output: Tensor = None
+
+
+@dataclass
+class MaskedLMOutput(ModelOutput):
+    """`loss` scalar when labels are given; `logits` (B, L, V), or (masked positions, V) in row-major order."""
+
+    loss: Tensor = None
+    logits: Tensor = None
+
+
+@dataclass
+class ImageTextMatchingOutput(ModelOutput):
+    """`loss` scalar when labels are given; `logits` (B, 2) for [no match, match]."""
+
+    loss: Tensor = None
+    logits: Tensor = None
+
+
+@dataclass
+class BridgeTowerContrastiveOutput(ModelOutput):
+    """`loss` scalar; `logits` (B, 3, C) = the three vectors below stacked; `*_embeds` (B, C) of length one."""
+
+    loss: Tensor = None
+    logits: Tensor = None
+    text_embeds: Tensor = None
+    image_embeds: Tensor = None
+    cross_embeds: Tensor = None
+
+
+@dataclass
+class ClassifierOutput(ModelOutput):
+    """`loss` scalar when labels are given; `logits` (B, C)."""
+
+    loss: Tensor = None
+    logits: Tensor = None
+
+
+@dataclass
+class RankingOutput(ModelOutput):
+    """`loss` is the sum of the losses below; what was not asked for is None.
+
+    Attributes:
+        rank_scores: (B, 1 + F) score of each caption, the true one first.
+        rank_loss: cross entropy of the true caption against the false ones.
+        itm_logits: (B, 2).
+        itm_labels: (B,), 1 = match.
+    """
+
+    loss: Tensor = None
+    rank_loss: Tensor = None
+    rank_scores: Tensor = None
+    itm_loss: Tensor = None
+    itm_logits: Tensor = None
+    itm_labels: Tensor = None
+
+
+@dataclass
+class BridgeTowerPreTrainingOutput(ModelOutput):
+    """`loss` is the sum of the active objectives' losses; what an inactive objective would fill is None.
+
+    Attributes:
+        mlm_logits: (masked positions, V), row-major over the batch.
+        mlm_labels: (masked positions,) the words that were masked.
+        itm_logits: (B, 2), with hard negatives (3B, 2).
+        itm_labels: (B,) or (3B,), 1 = match.
+        itc_image_to_text: (B, B) similarities over the temperature, rows are images; with several processes the
+            columns are the texts of all of them.
+        itc_text_to_image: (B, B) likewise, rows are texts.
+        negative_image_index: (B,) hard negative image of each text, as an index into the batch, or into those of all
+            processes with `gather_global_negative`.
+        negative_text_index: (B,) hard negative text of each image.
+    """
+
+    loss: Tensor = None
+    mlm_loss: Tensor = None
+    itm_loss: Tensor = None
+    itc_loss: Tensor = None
+    mlm_logits: Tensor = None
+    mlm_labels: Tensor = None
+    itm_logits: Tensor = None
+    itm_labels: Tensor = None
+    itc_image_to_text: Tensor = None
+    itc_text_to_image: Tensor = None
+    negative_image_index: Tensor = None
+    negative_text_index: Tensor = None

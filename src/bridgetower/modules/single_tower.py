@@ -1,0 +1,83 @@
+"""One tower alone with a classifier: what fusion left of it (paper, table of uni-modal tasks)."""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor, nn
+
+from ..config import BridgeTowerConfig
+from .bert_model import TextTower
+from .bt_module import BridgeTowerPretrainedModel
+from .clip_model import ImageTower
+from .outputs import ClassifierOutput
+
+__all__ = ["BridgeTowerForImageClassification", "BridgeTowerForSequenceClassification"]
+
+_CROSS_MODAL = ("text_projection.*", "image_projection.*", "token_type_embeddings.*", "cross_modal_*", "*_input_norm.*",
+                "*_bridges.*", "*_pooler.*", "text_gate.*", "image_gate.*")
+
+
+class BridgeTowerForImageClassification(BridgeTowerPretrainedModel):
+    """The image tower's class token and one linear layer (CIFAR)."""
+
+    unused_parts = ("text_tower.*", *_CROSS_MODAL)
+
+    def __init__(self, config: BridgeTowerConfig) -> None:
+        super().__init__(config)
+        self.image_tower = ImageTower(config.vision_config)
+        self.classifier = nn.Linear(config.vision_config.hidden_size, config.num_labels)
+
+    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> ClassifierOutput:
+        """(B, 3, S, S) images -> `logits` (B, num_labels), and `loss` with labels (B,)."""
+        logits = self.classifier(self.image_tower(pixel_values)[-1][:, 0])
+        return ClassifierOutput(loss=None if labels is None else F.cross_entropy(logits, labels), logits=logits)
+
+
+class SequenceHead(nn.Layer):
+    """RoBERTa's classifier of the first token: dense, tanh, dense, with dropout before both."""
+
+    def __init__(self, width: int, num_labels: int, dropout: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, num_labels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(B, L, W) -> (B, num_labels)."""
+        return self.out_proj(self.dropout(F.tanh(self.dense(self.dropout(states[:, 0])))))
+
+
+class BridgeTowerForSequenceClassification(BridgeTowerPretrainedModel):
+    """The text tower and RoBERTa's head (GLUE); with one label it learns a number instead of classes."""
+
+    unused_parts = ("image_tower.*", *_CROSS_MODAL)
+
+    def __init__(self, config: BridgeTowerConfig) -> None:
+        super().__init__(config)
+        text = config.text_config
+        self.text_tower = TextTower(text)
+        self.classifier = SequenceHead(text.hidden_size, config.num_labels, text.hidden_dropout_prob)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None
+                ) -> ClassifierOutput:
+        """Score texts.
+
+        Args:
+            input_ids: (B, L).
+            attention_mask: (B, L), 1 = real token; None means all are.
+            labels: (B,) classes, or numbers when there is one label.
+
+        Returns:
+            `logits` (B, num_labels), and `loss` with labels: cross entropy, or the mean squared error of one label.
+        """
+        if attention_mask is None:
+            attention_mask = paddle.ones_like(input_ids)
+        logits = self.classifier(self.text_tower(input_ids, attention_mask)[-1])
+        loss = None
+        if labels is not None:
+            if self.config.num_labels == 1:
+                loss = F.mse_loss(logits[:, 0], labels.astype(logits.dtype))
+            else:
+                loss = F.cross_entropy(logits, labels)
+        return ClassifierOutput(loss=loss, logits=logits)

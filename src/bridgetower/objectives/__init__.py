@@ -1,0 +1,13 @@
+"""Losses: tensors in, tensors out."""
+
+from .contrastive import (
+    contrastive_loss,
+    contrastive_similarity,
+    draw_negatives,
+    negative_weights,
+)
+from .masked import masked_cross_entropy
+from .vqa import vqa_loss
+
+__all__ = ["contrastive_loss", "contrastive_similarity", "draw_negatives", "masked_cross_entropy", "negative_weights",
+           "vqa_loss"]
