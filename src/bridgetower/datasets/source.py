@@ -1,0 +1,146 @@
+"""One data set of one split: its tables, the order of its samples and access to the cells."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from bridgetower.datasets.arrow import ArrowTable
+from bridgetower.datasets.registry import DatasetSpec
+from bridgetower.datasets.samples import VqaTarget
+from bridgetower.datasets.unreadable import open_image
+
+__all__ = ["Mode", "Source"]
+
+Mode = Literal["pairs", "image_only", "text_only"]
+_ENTAILMENT: dict[Any, int] = {0: 0, 1: 1, 2: 2}  # contradiction, neutral, entailment
+_TRUTH: dict[Any, int] = {"False": 0, "True": 1}
+
+
+class Source:
+    """The samples of one data set.
+
+    Attributes:
+        spec: which data set.
+        tables: its tables, in order.
+        num_rows: rows (images, or pairs of images) of all tables.
+        sample_rows: (number of samples,) the row of each sample.
+        sample_texts: (number of samples,) the position of its text in the row's list; -1 for image_only.
+    """
+
+    def __init__(self, spec: DatasetSpec, tables: Sequence[ArrowTable], mode: Mode = "pairs", limit: int = 0) -> None:
+        """Index the samples.
+
+        Args:
+            spec: which data set.
+            tables: its tables.
+            mode: a sample is a text with its image ("pairs"), an image ("image_only") or a text ("text_only").
+            limit: keep only the first samples; 0 keeps all.
+
+        Raises:
+            KeyError: a table lacks a column.
+        """
+        self.spec = spec
+        self.tables = list(tables)
+        self._starts = list(accumulate((table.num_rows for table in self.tables), initial=0))
+        self.num_rows = self._starts[-1]
+        for table in self.tables:
+            table.require_columns(
+                *(() if mode == "text_only" else spec.image_columns),
+                *(() if mode == "image_only" else (spec.text_column,)),
+            )
+        if mode == "image_only":
+            rows, texts = np.arange(self.num_rows), np.full(self.num_rows, -1)
+        else:
+            rows, texts = self._text_index()
+        end = limit or len(rows)
+        # 32 bits: the tables of pre-training hold ten million texts, and every process keeps the index.
+        self.sample_rows = rows[:end].astype(np.int32)
+        self.sample_texts = texts[:end].astype(np.int32)
+
+    def _text_index(self) -> tuple[np.ndarray, np.ndarray]:
+        unique = self.spec.kind == "caption"
+        rows, texts = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+        for start, table in zip(self._starts, self.tables, strict=False):
+            if table.num_rows:
+                row, text = table.text_index(self.spec.text_column, unique)
+                rows.append(row + start)
+                texts.append(text)
+        return np.concatenate(rows), np.concatenate(texts)
+
+    def __len__(self) -> int:
+        return len(self.sample_rows)
+
+    def locate(self, row: int) -> tuple[int, ArrowTable, int]:
+        """Which table a row lies in: the table's index, the table, and the row's number in it."""
+        index = bisect_right(self._starts, row) - 1
+        return index, self.tables[index], row - self._starts[index]
+
+    def where(self, row: int) -> str:
+        """The file and the row in it, for messages."""
+        _, table, local = self.locate(row)
+        return f"{table.path} row {local}"
+
+    def cell(self, column: str, row: int) -> Any:
+        """One cell as a Python object; None where the table lacks the column."""
+        _, table, local = self.locate(row)
+        return table.value(column, local) if table.has_column(column) else None
+
+    def image(self, column: str, row: int) -> Image.Image:
+        """Decode the image of one cell.
+
+        Raises:
+            UnreadableImageError: names file and row.
+        """
+        _, table, local = self.locate(row)
+        return open_image(table.image_bytes(column, local), f"{table.path} row {local}, column {column}")
+
+    def text(self, sample: int) -> str:
+        """The text of a sample: a caption, a question, or the hypothesis of SNLI-VE (its premise is never read).
+
+        Raises:
+            ValueError: the cell holds something else.
+        """
+        row, position = int(self.sample_rows[sample]), int(self.sample_texts[sample])
+        text = self._item(self.spec.text_column, row, position)
+        if self.spec.kind == "snli":
+            text = text[1].strip() if isinstance(text, list) and len(text) == 2 and text[1] is not None else None
+        if not isinstance(text, str):
+            raise ValueError(f"{self.where(row)}: {self.spec.text_column}[{position}] is no text; make the file again")
+        return text
+
+    def vqa_target(self, sample: int) -> VqaTarget | None:
+        """The answers of a question; None for other data sets."""
+        if self.spec.kind != "vqa":
+            return None
+        row, position = int(self.sample_rows[sample]), int(self.sample_texts[sample])
+        labels, scores = self._item("answer_labels", row, position), self._item("answer_scores", row, position)
+        question_id = self._item("question_id", row, position)
+        if question_id is None:
+            raise ValueError(f"{self.where(row)}: question_id[{position}] is missing; make the file again")
+        return VqaTarget(int(question_id), labels, scores, self.where(row))
+
+    def label(self, sample: int) -> int | None:
+        """The class of an SNLI-VE or NLVR2 sample; None for other data sets.
+
+        Raises:
+            ValueError: the stored label is none of the known ones.
+        """
+        if self.spec.kind not in ("snli", "nlvr2"):
+            return None
+        row, position = int(self.sample_rows[sample]), int(self.sample_texts[sample])
+        column, known = ("labels", _ENTAILMENT) if self.spec.kind == "snli" else ("answers", _TRUTH)
+        stored = self._item(column, row, position)
+        if stored not in known:
+            raise ValueError(f"{self.where(row)}: {column}[{position}] is {stored!r}, expected one of {list(known)}")
+        return known[stored]
+
+    def _item(self, column: str, row: int, position: int) -> Any:
+        """An element of a list cell; None where the split has no such values."""
+        _, table, local = self.locate(row)
+        return table.item(column, local, position) if table.has_column(column) else None

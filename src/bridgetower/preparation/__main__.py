@@ -1,0 +1,190 @@
+"""Command line: `python -m bridgetower.preparation NAME --source DIR --output DIR [options]`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from bridgetower.preparation.arrow_input import arrow_files
+from bridgetower.preparation.check import check_file
+from bridgetower.preparation.images import ImageReader
+from bridgetower.preparation.registry import DATA_SETS, DataSet
+from bridgetower.preparation.tables import PreparationError, Settings
+from bridgetower.preparation.tokenizer import prepare_tokenizer
+from bridgetower.preparation.vgqa import split_images
+from bridgetower.preparation.writer import Written, write_table
+
+UNUSABLE_INPUT = 2
+INTERRUPTED = 130
+PROGRAM = "python -m bridgetower.preparation"
+
+
+def _folder(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return value
+
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "shard_size": {"type": _positive, "default": 100_000, "help": "images per numbered file (100000)"},
+    "held_out": {"type": _positive, "help": "images of the split rest_val (1000)"},
+    "raw_tsv": {"action": "store_true", "help": "split TSV lines at tabs only, without reading quotes as CSV does"},
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command-line parser, one sub-command per data set."""
+    tokenizer_example = f"{PROGRAM} tokenizer --source data/easy_vqa --output data/tokenizer --vocab_size 600"
+    split_example = f"{PROGRAM} vgqa_split --source data --output data/vg/vgqa"
+    check_example = f"{PROGRAM} check --source data/pre-train data/fine-tune"
+    examples = [data_set.example for data_set in DATA_SETS.values()]
+    examples += [split_example, tokenizer_example, check_example]
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Turn raw data into arrow files.",
+        epilog="examples:\n  " + "\n  ".join(examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="NAME", required=True)
+    for data_set in DATA_SETS.values():
+        _add_data_set(commands, data_set)
+    split = _add_command(commands, "vgqa_split", "split the images of Visual Genome for vgqa", split_example)
+    split.add_argument("--source", type=_folder, required=True, help="folder of the raw data")
+    split.add_argument("--output", type=_folder, required=True, help="folder of the lists; vgqa expects vg/vgqa")
+    split.add_argument("--seed", type=int, default=0, help="seed of the split (0, as the released models)")
+    split.add_argument("--held_out", type=_positive, help="images in each of val and test (5000)")
+    split.set_defaults(run=_run_split)
+    tokenizer = _add_command(
+        commands, "tokenizer", "train a byte-level BPE tokenizer on arrow files", tokenizer_example
+    )
+    tokenizer.add_argument("--source", type=_folder, nargs="+", required=True, help="arrow files, or folders of them")
+    tokenizer.add_argument("--output", type=_folder, required=True, help="folder of the tokenizer")
+    tokenizer.add_argument("--vocab_size", type=_positive, default=50265, help="largest number of ids (50265)")
+    tokenizer.set_defaults(run=_run_tokenizer)
+    check = _add_command(commands, "check", "validate existing arrow files and print a summary", check_example)
+    check.add_argument("--source", type=_folder, nargs="+", required=True, help="arrow files, or folders of them")
+    check.add_argument("--num_labels", type=_positive, help="answer classes (those of NAME_answers.json, or 3129)")
+    _add_workers(check)
+    check.set_defaults(run=_run_check)
+    return parser
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    default = min(8, os.cpu_count() or 1)
+    parser.add_argument(
+        "--workers", type=_positive, default=default, help="processes reading images (one per core, to 8)"
+    )
+
+
+def _add_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, example: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_data_set(commands: argparse._SubParsersAction[argparse.ArgumentParser], data_set: DataSet) -> None:
+    parser = _add_command(commands, data_set.name, data_set.summary, data_set.example)
+    parser.add_argument("--source", type=_folder, required=data_set.needs_source, help="folder of the raw data")
+    parser.add_argument("--output", type=_folder, required=True, help="folder of the arrow files")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the row order (0)")
+    parser.add_argument("--splits", nargs="+", choices=data_set.splits, help="make only these splits (all)")
+    _add_workers(parser)
+    parser.add_argument("--skip_bad", action="store_true", help="leave missing or unreadable images out and count them")
+    parser.add_argument("--overwrite", action="store_true", help="make complete files anew as well")
+    for option in data_set.options:
+        parser.add_argument(f"--{option}", **_OPTIONS[option])
+    parser.set_defaults(run=lambda arguments: _run_data_set(data_set, arguments))
+
+
+def _run_data_set(data_set: DataSet, arguments: argparse.Namespace) -> None:
+    options = {name: value for name, value in vars(arguments).items() if name in data_set.options}
+    splits = tuple(arguments.splits) if arguments.splits else None
+    settings = Settings(arguments.source, arguments.output, arguments.seed, splits, **options)
+    count = 0
+    with ImageReader(arguments.workers) as reader:
+        for table in data_set.tables(settings):
+            for written in write_table(
+                table,
+                settings.output,
+                reader,
+                skip_bad=arguments.skip_bad,
+                overwrite=arguments.overwrite,
+                progress=True,
+            ):
+                print(_describe(written), flush=True)
+                count += 1
+    if not count:
+        raise PreparationError(f"{arguments.source}: none of the images is annotated; check --source and --splits")
+
+
+def _describe(written: Written) -> str:
+    size = written.path.stat().st_size / 1e6
+    skipped = f", {written.skipped} left out for bad images" if written.skipped else ""
+    kept = ", was complete already" if written.kept else ""
+    return f"{written.path}: {written.rows} rows, {size:.1f} MB{skipped}{kept}"
+
+
+def _run_split(arguments: argparse.Namespace) -> None:
+    settings = Settings(arguments.source, arguments.output, arguments.seed, held_out=arguments.held_out)
+    counts = ", ".join(f"{len(images)} {split}" for split, images in split_images(settings).items())
+    print(f"{arguments.output}: {counts} images")
+
+
+def _run_tokenizer(arguments: argparse.Namespace) -> None:
+    tokenizer = prepare_tokenizer(arguments.source, arguments.output, arguments.vocab_size)
+    print(f"{arguments.output}: tokenizer of {tokenizer.get_vocab_size()} tokens")
+
+
+def _run_check(arguments: argparse.Namespace) -> None:
+    files = arrow_files(arguments.source)
+    with ImageReader(arguments.workers) as reader:
+        reports = [check_file(path, reader, arguments.num_labels, progress=True) for path in files]
+    width = max(len(str(path)) for path in files)
+    print(f"{'file':{width}}  {'columns':11}  {'rows':>9}  {'texts':>9}  problems")
+    for report in reports:
+        problems = report.count or "none"
+        print(f"{report.path!s:{width}}  {report.family:11}  {report.rows:9}  {report.texts:9}  {problems}")
+    lines = [line for report in reports for line in report.lines()]
+    if lines:
+        raise PreparationError("\nerror: ".join(lines))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["--check"]:
+        argv[:1] = ["check", "--source"]
+    arguments = build_parser().parse_args(argv)
+    try:
+        with logging_redirect_tqdm():
+            arguments.run(arguments)
+    except (PreparationError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return UNUSABLE_INPUT
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on after the last complete file", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""Validates arrow files: columns and types, images, labels, and lists that belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from bridgetower.preparation.arrow_input import open_arrow
+from bridgetower.preparation.images import ImageReader
+from bridgetower.preparation.json_stream import read_json
+from bridgetower.preparation.schemas import FAMILIES, TEXT_COLUMNS, image_columns
+from bridgetower.preparation.snli_ve import LABELS
+from bridgetower.preparation.tables import PreparationError, Row
+from bridgetower.preparation.vqav2 import OFFICIAL_CLASSES
+
+ROWS_AT_ONCE = 64
+MAX_PROBLEMS = 10  # described per file; all are counted
+
+
+@dataclass
+class FileReport:
+    """What was found in one arrow file; of its `count` problems the first MAX_PROBLEMS are described."""
+
+    path: Path
+    family: str = "unknown"
+    rows: int = 0
+    texts: int = 0
+    count: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, problems: Iterable[str]) -> None:
+        """Note problems; the texts do not name the file."""
+        for problem in problems:
+            self.count += 1
+            if len(self.problems) < MAX_PROBLEMS:
+                self.problems.append(problem)
+
+    def lines(self) -> list[str]:
+        """The problems, each with the file."""
+        more = [f"and {self.count - len(self.problems)} more"] if self.count > len(self.problems) else []
+        return [f"{self.path}: {problem}" for problem in (*self.problems, *more)]
+
+
+def check_file(path: Path, reader: ImageReader, classes: int | None = None, progress: bool = False) -> FileReport:
+    """Validate an arrow file.
+
+    Args:
+        path: the file.
+        reader: decodes the images.
+        classes: number of VQA answer classes; None for that of the answer list beside the file, or else VQAv2's.
+        progress: show a progress bar.
+    """
+    report = FileReport(path)
+    try:
+        with open_arrow(path) as file:
+            report.rows = sum(file.get_batch(index).num_rows for index in range(file.num_record_batches))
+            if report.rows:  # the original writes empty shards, whose columns have no type
+                report.family, problems = _match(file.schema)
+                report.add(problems)
+            if report.rows and not report.count:
+                _check_rows(file, report, reader, _RowCheck(report.family, classes or answer_classes(path)), progress)
+    except PreparationError as error:
+        report.add([str(error).removeprefix(f"{path}: ")])
+    return report
+
+
+def _check_rows(
+    file: pa.ipc.RecordBatchFileReader, report: FileReport, reader: ImageReader, check: _RowCheck, progress: bool
+) -> None:
+    bar = tqdm(total=report.rows, desc=report.path.name, unit=" rows", disable=not progress, mininterval=0.5)
+    with bar:
+        for number, (row, images) in enumerate(reader.read(_rows(file))):
+            unreadable = [images] if isinstance(images, str) else []
+            report.add(f"row {number}: {text}" for text in (*unreadable, *check(row.values)))
+            bar.update()
+    report.texts = check.texts
+
+
+def answer_classes(path: Path) -> int:
+    """Number of answers in the list `NAME_answers.json` beside `NAME_*.arrow`, or VQAv2's when there is none."""
+    words = path.stem.split("_")
+    names = ("_".join(words[:count]) for count in range(len(words), 0, -1))
+    lists = (path.with_name(f"{name}_answers.json") for name in names)
+    found = next((candidate for candidate in lists if candidate.is_file()), None)
+    return len(read_json(found)) if found else OFFICIAL_CLASSES
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """A type without the distinction of large strings, lists and bytes, which newer pandas versions write."""
+    if pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind):
+        return pa.binary()
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    return kind
+
+
+def _match(schema: pa.Schema) -> tuple[str, list[str]]:
+    """The family of a schema, and what is wrong with its columns."""
+    found = {column.name: _plain(column.type) for column in schema}
+    families = {name: family for name, family in FAMILIES.items() if set(family.names) <= found.keys()}
+    if not families:
+        return "unknown", [f"columns {', '.join(found)} are those of no data set"]
+    wrong = {
+        name: [
+            f"column {column.name} holds {found[column.name]} and should hold {column.type}"
+            for column in family
+            if found[column.name] != column.type
+        ]
+        for name, family in families.items()
+    }
+    best = min(wrong, key=lambda name: len(wrong[name]))
+    return best, wrong[best]
+
+
+def _rows(file: pa.ipc.RecordBatchFileReader) -> Iterator[Row]:
+    images = image_columns(file.schema)
+    for index in range(file.num_record_batches):
+        batch = file.get_batch(index)
+        for start in range(0, batch.num_rows, ROWS_AT_ONCE):
+            for values in batch.slice(start, ROWS_AT_ONCE).to_pylist():
+                yield Row(tuple(values.pop(name) or b"" for name in images), values)
+
+
+class _RowCheck:
+    """Checks the rows of one file, and what must hold among them."""
+
+    def __init__(self, family: str, classes: int) -> None:
+        checks: dict[str, Callable[[dict[str, Any]], Iterable[str]]] = {
+            "captions": lambda row: (),
+            "VG captions": lambda row: _same_length(row, "caption", "width", "height", "x", "y"),
+            "VQA": self._vqa,
+            "VQA test": self._vqa_test,
+            "NLVR2": self._nlvr2,
+            "SNLI-VE": self._snli_ve,
+        }
+        self.check = checks[family]
+        self.classes = classes
+        self.texts = 0
+        self.question_ids: set[int] = set()
+        self.answer_of: dict[int, str] = {}
+
+    def __call__(self, row: dict[str, Any]) -> Iterator[str]:
+        empty = [name for name, value in row.items() if _has_null(value)]
+        if empty:
+            yield f"{', '.join(empty)}: no value where there must be one"
+            return
+        texts = next(row[name] for name in TEXT_COLUMNS if name in row)
+        self.texts += len(texts)
+        if not texts:
+            yield "no text"
+        yield from self.check(row)
+
+    def _vqa(self, row: dict[str, Any]) -> Iterator[str]:
+        lists = ("questions", "question_id", "answers", "answer_labels", "answer_scores")
+        yield from _same_length(row, *lists)
+        yield from self._unique(row["question_id"])
+        for answers, labels, scores in zip(*(row[name] for name in lists[2:]), strict=False):
+            if not len(answers) == len(labels) == len(scores) or not labels:
+                yield f"{len(answers)} answers, {len(labels)} labels and {len(scores)} scores of a question"
+            for answer, label in zip(answers, labels, strict=False):
+                if not 0 <= label < self.classes:
+                    yield f"answer label {label} is not from 0 to {self.classes - 1}"
+                elif self.answer_of.setdefault(label, answer) != answer:
+                    yield f"label {label} is {answer!r} here and {self.answer_of[label]!r} in another row"
+            yield from (f"answer score {score} is not above 0 and up to 1" for score in scores if not 0 < score <= 1)
+
+    def _vqa_test(self, row: dict[str, Any]) -> Iterator[str]:
+        yield from _same_length(row, "questions", "question_id")
+        yield from self._unique(row["question_id"])
+
+    def _unique(self, ids: list[int]) -> Iterator[str]:
+        for question_id in ids:
+            if question_id in self.question_ids:
+                yield f"question_id {question_id} occurs a second time"
+            self.question_ids.add(question_id)
+
+    def _nlvr2(self, row: dict[str, Any]) -> Iterator[str]:
+        yield from _same_length(row, "questions", "answers")
+        yield from (f"answer {text!r} is neither True nor False" for text in {*row["answers"]} - {"True", "False"})
+
+    def _snli_ve(self, row: dict[str, Any]) -> Iterator[str]:
+        yield from _same_length(row, "sentences", "labels")
+        yield from (f"{len(pair)} sentences where a pair should be" for pair in row["sentences"] if len(pair) != 2)
+        wrong = {*row["labels"]} - {*LABELS.values()}
+        yield from (f"label {label} is not from 0 to {len(LABELS) - 1}" for label in sorted(wrong))
+
+
+def _has_null(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and any(map(_has_null, value)))
+
+
+def _same_length(row: dict[str, Any], *names: str) -> Iterator[str]:
+    lengths = [len(row[name]) for name in names]
+    if len(set(lengths)) > 1:
+        yield "lists of different lengths: " + ", ".join(f"{n} {name}" for n, name in zip(lengths, names, strict=True))
