@@ -1,0 +1,235 @@
+"""Experiment files: one JSON file says what a run is, checked once and typed from then on."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+__all__ = ["DataSettings", "Experiment", "OptimizationSettings", "SettingsError", "TaskSettings", "load_experiment"]
+
+_T = TypeVar("_T")
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message names the file, the key, the value and what to do."""
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What is read and how.
+
+    Attributes:
+        datasets: keys of the data sets, in order; see `bridgetower.datasets`.
+        tokenizer: a folder with tokenizer files, or a name on the Hugging Face hub.
+        image_size: side of the square image in pixels.
+        max_text_len: tokens a text is cut to.
+        train_transform: image transform of training, for instance `clip` or `blip_randaug_wc`.
+        eval_transform: image transform of evaluation and prediction.
+        mlm_probability: share of the words that MLM masks.
+        whole_word_masking: whether MLM masks whole words (BERT tokenizers).
+        padding: `longest` pads to the longest text of a batch, `max_length` always to `max_text_len`.
+        debug_limit: keep only the first samples of each data set; 0 keeps all.
+        texts_per_image: how many texts of one image training keeps in one batch; above 1, each image of a batch passes
+            its tower once, with one view (VQA, visual entailment and NLVR2).
+        clean_splits: keep validation apart from training and test; the published numbers do not.
+        vqa_extra_train_tables: further tables for VQA training, such as vgqa_train and vgqa_val.
+        max_unreadable_images: how many unreadable images training may skip.
+    """
+
+    datasets: tuple[str, ...] = ()
+    tokenizer: str = "roberta-base"
+    image_size: int = 288
+    max_text_len: int = 50
+    train_transform: str = "clip"
+    eval_transform: str = "clip"
+    mlm_probability: float = 0.15
+    whole_word_masking: bool = False
+    padding: str = "longest"
+    debug_limit: int = 0
+    texts_per_image: int = 1
+    clean_splits: bool = False
+    vqa_extra_train_tables: tuple[str, ...] = ()
+    max_unreadable_images: int = 100
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """What is learned.
+
+    Attributes:
+        name: one of the tasks in `bridgetower.tasks`.
+        objectives: of pre-training: any of mlm, itm, itc, itm_itc.
+        num_labels: answers of VQA; None: as many as the training data has.
+        head_hidden_scale: hidden width of the classifier, as a multiple of one pooled pair.
+        num_false_texts: false captions that irtr ranks against the true one.
+        k_test: candidates that ITC picks for ITM to rerank in the retrieval of irtr_itm_itc; 0: ITC alone, null: all.
+        recall: whether validation measures retrieval; without it irtr is measured by its ranking loss.
+        pairs_per_pass: pairs of image and text that retrieval fuses together.
+        train_classifier: whether the classifier of cifar is trained; the original leaves it at its random start.
+    """
+
+    name: str = ""
+    objectives: tuple[str, ...] = ("mlm", "itm")
+    num_labels: int | None = None
+    head_hidden_scale: float = 1.0
+    num_false_texts: int = 15
+    k_test: int | None = 128
+    recall: bool = True
+    pairs_per_pass: int = 128
+    train_classifier: bool = True
+
+
+@dataclass(frozen=True)
+class OptimizationSettings:
+    """The three rates: towers, heads and cross-modal layers. The flag `--learning_rate` multiplies all of them.
+
+    Attributes:
+        learning_rate: of the towers.
+        lr_mult_head: factor of the heads' rate on it.
+        lr_mult_cross_modal: factor of the cross-modal rate on it.
+    """
+
+    learning_rate: float = 1e-5
+    lr_mult_head: float = 5
+    lr_mult_cross_modal: float = 5
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment file.
+
+    Attributes:
+        source: the file, for messages.
+        model: settings of `BridgeTowerConfig` (its towers as `text_config` and `vision_config`); empty: those of the
+            checkpoint the run starts from.
+        data, task, optimization: as typed above.
+        training: defaults of command-line flags, by the names of PaddleNLP's TrainingArguments.
+    """
+
+    source: str = "the settings"
+    model: Mapping[str, Any] = field(default_factory=dict)
+    data: DataSettings = field(default_factory=DataSettings)
+    task: TaskSettings = field(default_factory=TaskSettings)
+    optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+_SECTIONS = {"data": DataSettings, "task": TaskSettings, "optimization": OptimizationSettings}
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name that looks most like `name`, or nothing."""
+    match = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def _typed(value: Any, hint: Any, key: str) -> Any:
+    """Check a JSON value against a type hint; integers are accepted as floats, lists become tuples."""
+    kind = typing.get_origin(hint)
+    if kind in (typing.Union, types.UnionType):
+        return None if value is None else _typed(value, typing.get_args(hint)[0], key)
+    if kind is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise SettingsError(f"{key}={value!r} is {type(value).__name__}, expected a list; write [{value!r}]")
+        return tuple(_typed(item, typing.get_args(hint)[0], f"{key}[{i}]") for i, item in enumerate(value))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
+        raise SettingsError(f"{key}={value!r} is {type(value).__name__}, expected {hint.__name__}")
+    return value
+
+
+def _section(kind: type[_T], values: Any, where: str) -> _T:
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"{where} is {type(values).__name__}, expected an object with settings")
+    hints = typing.get_type_hints(kind)
+    for name in values:
+        if name not in hints:
+            raise SettingsError(f"{where} has no setting {name!r}{nearest(name, hints)}")
+    return kind(**{name: _typed(value, hints[name], f"{where}.{name}") for name, value in values.items()})
+
+
+def parse_experiment(values: Mapping[str, Any], source: str = "the settings") -> Experiment:
+    """Type and check the content of an experiment file.
+
+    Raises:
+        SettingsError: unknown sections or keys (with the nearest valid name) and values of a wrong type.
+    """
+    if values.get("model_type") == "bridgetower":
+        # The config.json of a converted or trained model: its settings are the model section.
+        values = {"model": values}
+    known = [f.name for f in fields(Experiment) if f.name != "source"]
+    for name in values:
+        if name not in known:
+            raise SettingsError(f"{source}: no section {name!r}{nearest(name, known)} Sections are {', '.join(known)}")
+    for name in ("model", "training"):
+        if not isinstance(values.get(name, {}), Mapping):
+            raise SettingsError(f"{source}: {name} is {type(values[name]).__name__}, expected an object with settings")
+    try:
+        typed: dict[str, Any] = {name: _section(kind, values.get(name, {}), name) for name, kind in _SECTIONS.items()}
+    except SettingsError as error:
+        raise SettingsError(f"{source}: {error}") from None
+    return Experiment(source, dict(values.get("model", {})), training=dict(values.get("training", {})), **typed)
+
+
+def _assign(values: dict[str, Any], assignment: str) -> None:
+    """Apply one `section.key=value` of the command line; the value is JSON, or else a plain string."""
+    path, separator, text = assignment.partition("=")
+    keys = path.split(".")
+    if not separator or len(keys) < 2:
+        raise SettingsError(f"--set {assignment!r}: write section.key=value, for instance data.image_size=384")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = text
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise SettingsError(f"--set {assignment!r}: {key} is a value, not a section")
+    values[keys[-1]] = value
+
+
+def load_experiment(path: str | os.PathLike[str], assignments: Iterable[str] = ()) -> Experiment:
+    """Read an experiment file.
+
+    Args:
+        path: the JSON file, or the config.json of a model.
+        assignments: changes as `section.key=value`.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        SettingsError: when it is not JSON, or holds what no experiment can have.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        hint = f"; did you mean {_nearest_file(file)}?" if _nearest_file(file) else ""
+        raise FileNotFoundError(f"the experiment file {file} does not exist{hint}")
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{file} holds a {type(values).__name__}, expected an object with sections")
+    if values.get("model_type") == "bridgetower":
+        values = {"model": values}
+    for assignment in assignments:
+        _assign(values, assignment)
+    return parse_experiment(values, str(file))
+
+
+def _nearest_file(file: Path) -> str:
+    names = [other.name for other in file.parent.glob("*.json")] if file.parent.is_dir() else []
+    match = difflib.get_close_matches(file.name, names, n=1)
+    return str(file.parent / match[0]) if match else ""
+
+
+def with_data(experiment: Experiment, **changes: Any) -> Experiment:
+    """A copy of an experiment with some data settings changed."""
+    return replace(experiment, data=replace(experiment.data, **changes))

@@ -1,0 +1,110 @@
+"""Prediction files, in the formats of the evaluation servers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+__all__ = ["AnswerNames", "PredictionSource", "write_class_predictions", "write_glue_submission", "write_recall_table",
+           "write_text_safely", "write_vqa_submission"]
+
+
+def write_text_safely(path: Path, text: str) -> None:
+    """Write a file beside its place, then rename it, so that nobody ever finds half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+class AnswerNames(Protocol):
+    """Answer id -> answer string."""
+
+    def __getitem__(self, index: int) -> str:
+        """The answer of an id; "unknown" for one that is not known."""
+
+
+@dataclass(frozen=True)
+class PredictionSource:
+    """What predictions are about: the evaluated dataset, and the names of the answers of VQA."""
+
+    dataset: Any
+    answers: AnswerNames | None = None
+
+
+def write_vqa_submission(path: Path, columns: dict[str, np.ndarray], source: PredictionSource) -> None:
+    """Write answers for the VQA evaluation server: a list of {"question_id", "answer"}, each question once.
+
+    Args:
+        path: the file.
+        columns: `question_id` (Q,) and `answer_id` (Q,).
+        source: has the answer of each id.
+
+    Raises:
+        ValueError: without the answers.
+    """
+    answers = source.answers
+    if answers is None:
+        raise ValueError(f"{path}: the strings of the answers are needed to write them")
+    rows = {int(question): int(answer) for question, answer in
+            zip(columns["question_id"], columns["answer_id"], strict=True)}
+    submission = [{"question_id": question, "answer": answers[answer]}
+                  for question, answer in sorted(rows.items())]
+    write_text_safely(path, json.dumps(submission, indent=4, ensure_ascii=False) + "\n")
+
+
+def write_class_predictions(path: Path, columns: dict[str, np.ndarray], source: PredictionSource,
+                            classes: Sequence[str]) -> None:
+    """Write one row a text as CSV: table, row, image, text, prediction, and the score of each class.
+
+    Args:
+        path: the file.
+        columns: `sample_index` (Q,) and `scores` (Q, C), probabilities.
+        source: says where each sample comes from.
+        classes: names of the C classes.
+    """
+    _, first = np.unique(columns["sample_index"], return_index=True)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["table", "row", "image", "text", "prediction", *classes])
+    for sample, scores in zip(columns["sample_index"][first], columns["scores"][first], strict=True):
+        record = source.dataset.record(int(sample))
+        writer.writerow([record.table_name, record.row, record.identifier or "", record.text,
+                         classes[int(scores.argmax())], *(f"{score:.6f}" for score in scores)])
+    write_text_safely(path, text.getvalue())
+
+
+def write_glue_submission(folder: Path, columns: dict[str, np.ndarray], source: PredictionSource) -> None:
+    """Write the files of the GLUE evaluation server, for instance `CoLA.tsv`; MNLI has two.
+
+    Args:
+        folder: the output folder.
+        columns: `sample_index` and `table_index` (Q,), `scores` (Q, C).
+        source: its dataset is a `GlueDataset`.
+    """
+    order = np.argsort(columns["sample_index"])
+    scores, tables = columns["scores"][order], columns["table_index"][order]
+    for index, file in enumerate(source.dataset.task.files):
+        write_text_safely(folder / file, source.dataset.task.submission(scores[tables == index]))
+
+
+def write_recall_table(path: Path, columns: dict[str, np.ndarray], source: PredictionSource) -> None:
+    """Write the recalls of retrieval in percent as JSON: each direction at 1, 5, 10, the means and RSUM.
+
+    Args:
+        path: the file.
+        columns: each recall by its name, (1,).
+        source: not read: a table of recalls names no samples.
+    """
+    write_text_safely(path, json.dumps({name: float(value[0]) for name, value in columns.items()}, indent=2) + "\n")

@@ -1,0 +1,114 @@
+"""Settings that make Paddle fast on a CPU; to be applied before Paddle is imported.
+
+Measured on a two-core AMD machine with AVX-512 and paddlepaddle 3.3.1 (see docs/benchmarks.md): Paddle runs one
+thread by default, glibc returns every large buffer to the system, and the bundled MKL of 2019 picks a slow path on
+AMD processors. None of this touches a machine with a GPU build of Paddle, nor what the user has set.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import platform
+import sys
+import warnings
+from pathlib import Path
+
+__all__ = ["log_to_console", "shorten_paddlenlp_log", "tune_cpu"]
+
+logger = logging.getLogger(__name__)
+
+#: Set to 0 to leave everything as Paddle has it, for instance to measure the difference.
+SWITCH = "BRIDGETOWER_TUNE_CPU"
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST_BUFFER = 1 << 30  # bytes; a larger one goes back to the system when it is freed
+
+
+#: Warnings of Paddle's imports, about compiling extensions: nothing that a user of this package does.
+_NEEDLESS_WARNINGS = ("No ccache found", "Setuptools is replacing distutils", "pkg_resources is deprecated")
+
+
+def _level() -> int:
+    return logging.INFO if os.environ.get("PADDLE_TRAINER_ID", "0") == "0" else logging.WARNING
+
+
+def log_to_console() -> None:
+    """Show the library's messages; of processes beyond the first of a launch, only warnings."""
+    logging.basicConfig(level=_level(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    for message in _NEEDLESS_WARNINGS:
+        warnings.filterwarnings("ignore", message)
+
+
+def shorten_paddlenlp_log() -> None:
+    """Let PaddleNLP log as we do, and leave out its debug messages: 200 lines of arguments at the start."""
+    from paddlenlp.utils.log import logger as wrapper
+
+    wrapper.logger.handlers.clear()
+    wrapper.logger.propagate = True
+    wrapper.logger.setLevel(_level())
+
+
+def _mkl_path() -> str | None:
+    """The code path for MKL to take on an AMD processor: 7 with AVX-512, 5 with AVX2; None elsewhere."""
+    try:
+        info = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    if "AuthenticAMD" not in info:
+        return None
+    if " avx512f" in info:
+        return "7"
+    return "5" if " avx2" in info else None
+
+
+def _keep_buffers() -> bool:
+    """Tell glibc to keep freed buffers for reuse; False where it is another C library or the user has set it."""
+    if platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ):
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_BUFFER) and mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST_BUFFER - 1))
+
+
+def _threads() -> int:
+    """Threads for this process: the cores it may use, shared between the processes of one launch."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // max(1, int(os.environ.get("PADDLE_LOCAL_SIZE", "1"))))
+
+
+def _user_set_threads() -> bool:
+    """Whether OMP_NUM_THREADS is the user's: importing Paddle, also in the launcher, sets it to 1 for everyone."""
+    value = os.environ.get("OMP_NUM_THREADS")
+    by_paddle = value == "1" and ("paddle" in sys.modules or "PADDLE_TRAINER_ID" in os.environ)
+    return value is not None and not by_paddle
+
+
+def tune_cpu() -> dict[str, str]:
+    """Apply the settings and say once what was done; call it before the first import of Paddle.
+
+    Returns:
+        What was set, by name; empty when nothing was.
+    """
+    if os.environ.get(SWITCH, "1") == "0":
+        return {}
+    applied: dict[str, str] = {}
+    has_own_threads = _user_set_threads()
+    if "paddle" not in sys.modules:
+        # Strided views make the copies around attention heads slow on a CPU: one sixth of a small training step.
+        wanted = {"MKL_DEBUG_CPU_TYPE": _mkl_path(), "FLAGS_use_stride_kernel": "0"}
+        applied |= {name: value for name, value in wanted.items() if value is not None and name not in os.environ}
+        os.environ.update(applied)
+    if _keep_buffers():
+        applied["malloc"] = "freed buffers are kept"
+    import paddle
+
+    if paddle.is_compiled_with_cuda() and "FLAGS_use_stride_kernel" in applied:
+        del applied["FLAGS_use_stride_kernel"], os.environ["FLAGS_use_stride_kernel"]
+        paddle.set_flags({"FLAGS_use_stride_kernel": True})
+    if not paddle.is_compiled_with_cuda() and not has_own_threads:
+        paddle.base.core.set_num_threads(_threads())
+        applied["threads"] = str(_threads())
+    if applied and os.environ.get("PADDLE_TRAINER_ID", "0") == "0":
+        logger.info("CPU settings: %s (%s=0 turns them off)", ", ".join(f"{k} {v}" for k, v in applied.items()), SWITCH)
+    return applied

@@ -1,0 +1,196 @@
+"""From an experiment to its tokenizer, datasets, collators and model."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from paddlenlp.trainer import TrainingArguments
+
+from bridgetower.config import KNOWN_IMAGE_TOWERS, KNOWN_TEXT_TOWERS, BridgeTowerConfig
+from bridgetower.datasets import AnswerVocabulary, Collator, DatasetOptions, ImageTextDataset, build_dataset
+from bridgetower.experiment import Experiment, SettingsError, nearest
+from bridgetower.modules import BridgeTowerForImageClassification, BridgeTowerPretrainedModel, load_into
+from bridgetower.modules.loading import HEADS
+from bridgetower.tasks import TASKS, Task, get_task, task_model_config
+from bridgetower.tokenization import BridgeTowerTokenizer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run reads: datasets by split (those that it needs), their collators, and the answers of VQA."""
+
+    datasets: dict[str, Any]
+    train_collator: Collator
+    eval_collator: Collator
+    answers: AnswerVocabulary | None
+
+
+def check_run(experiment: Experiment, task: Task, args: TrainingArguments) -> None:
+    """Refuse what would only fail after the training.
+
+    Raises:
+        SettingsError: predictions of a task that has none, nothing trained to evaluate, or weights named twice.
+    """
+    if args.do_predict and task.write is None:
+        writing = ", ".join(name for name, other in TASKS.items() if other.write is not None)
+        raise SettingsError(f"--do_predict: task {experiment.task.name!r} has no predictions to write; leave the flag "
+                            f"out (tasks with predictions: {writing})")
+    if experiment.task.name == "pretrain" and not experiment.task.objectives:
+        raise SettingsError(f"{experiment.source}: task.objectives is empty; name at least one of mlm, itm, itc, "
+                            "itm_itc")
+    if not args.do_train and not args.checkpoint_path:
+        raise SettingsError("--checkpoint_path is missing: without --do_train, name the weights to evaluate, for "
+                            "instance a checkpoint folder of a training")
+    towers = [f"--{name}" for name in ("image_tower", "text_tower") if getattr(args, name)]
+    if args.checkpoint_path and towers:
+        raise SettingsError(f"--checkpoint_path {args.checkpoint_path} holds the towers already; leave out "
+                            f"{' and '.join(towers)}, or --checkpoint_path to train from single towers")
+
+
+def build_data(experiment: Experiment, splits: list[str], data_root: str, tokenizer: BridgeTowerTokenizer,
+               seed: int) -> Data:
+    """Open the splits that a run needs.
+
+    Raises:
+        FileNotFoundError: when an arrow file is missing; the message says which command makes it.
+        SettingsError: when no data set is named.
+    """
+    settings, task = experiment.data, get_task(experiment.task)
+    if not settings.datasets:
+        raise SettingsError(f"{experiment.source}: data.datasets is empty; name a data set, for instance [\"vqa\"]")
+    if settings.texts_per_image < 1 or (settings.texts_per_image > 1 and not task.share_images):
+        sharing = ", ".join(name for name, other in TASKS.items() if other.share_images)
+        raise SettingsError(f"{experiment.source}: data.texts_per_image={settings.texts_per_image} must be 1 for the "
+                            f"task {experiment.task.name}; tasks whose texts can share an image are {sharing}")
+    task.check_datasets(settings)
+    objectives = task.objectives(experiment.task)
+    datasets: dict[str, Any] = {}
+    for split in splits:
+        if task.open_split is not None:
+            datasets[split] = task.open_split(settings, split, data_root)
+            continue
+        options = DatasetOptions(
+            image_size=settings.image_size,
+            transform_keys=(settings.train_transform if split == "train" else settings.eval_transform,),
+            training=split == "train", draw_false_image=int("itm" in objectives), seed=seed,
+            draw_false_text=experiment.task.num_false_texts if task.ranks_false_texts else 0,
+            debug_limit=settings.debug_limit, clean_splits=settings.clean_splits,
+            vqa_extra_train_tables=settings.vqa_extra_train_tables,
+            max_unreadable_images=settings.max_unreadable_images)
+        datasets[split] = build_dataset(settings.datasets, split, data_root, options)  # type: ignore[arg-type]
+    for split, dataset in datasets.items():
+        if not len(dataset):
+            raise SettingsError(f"{experiment.source}: the {split} split of {', '.join(settings.datasets)} is empty")
+    answers = _answers(experiment, data_root, datasets) if experiment.task.name == "vqa" else None
+    num_answers = None if answers is None else experiment.task.num_labels or answers.num_answers
+    if task.open_split is not None:
+        num_answers = next(iter(datasets.values())).num_labels
+    common = dict(tokenizer=tokenizer, max_text_len=settings.max_text_len, padding=settings.padding,
+                  mlm="mlm" in objectives, whole_word_masking=settings.whole_word_masking,
+                  mlm_probability=settings.mlm_probability, itm="itm" in objectives, num_answers=num_answers)
+    return Data(datasets, Collator(share_images=settings.texts_per_image > 1, **common),
+                Collator(share_images=task.share_images, **common), answers)
+
+
+def _answers(experiment: Experiment, data_root: str, datasets: dict[str, ImageTextDataset]) -> AnswerVocabulary:
+    """The answers in the training and validation tables, which prediction needs too."""
+    settings = experiment.data
+    options = DatasetOptions(image_size=settings.image_size, transform_keys=(settings.eval_transform,))
+    needed = [datasets[split] if split in datasets
+              else build_dataset(settings.datasets, split, data_root, options)  # type: ignore[arg-type]
+              for split in ("train", "val")]
+    return AnswerVocabulary.from_datasets(*needed)
+
+
+def _named_tower(settings: dict, name: str, known: dict[str, dict], section: str, source: str) -> None:
+    """Replace `text_tower` or `image_tower`, the name of a known tower, by its sizes; other sizes win over them."""
+    tower = settings.pop(name, None)
+    if tower is None:
+        return
+    if tower not in known:
+        raise SettingsError(f"{source}: model.{name}={tower!r} is unknown{nearest(str(tower), known)}. "
+                            f"Known are {', '.join(known)}")
+    settings[section] = {**known[tower], **settings.get(section, {})}
+
+
+def build_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer, num_labels: int | None,
+                 stored: BridgeTowerConfig | None = None) -> BridgeTowerConfig:
+    """The configuration of the run's model.
+
+    Args:
+        experiment: its `model` section is the base; when that is empty, the configuration of the checkpoint is.
+        tokenizer: a text tower without `vocab_size` gets the tokenizer's.
+        num_labels: answers of a VQA model.
+        stored: the configuration of the checkpoint the run starts from.
+
+    Raises:
+        SettingsError: settings that no model can have, or a vocabulary that is not the tokenizer's.
+    """
+    settings, source = dict(experiment.model), experiment.source
+    try:
+        if settings.get("model_type") == "bridgetower":
+            base = BridgeTowerConfig(**settings)
+        elif settings or stored is None:
+            _named_tower(settings, "text_tower", KNOWN_TEXT_TOWERS, "text_config", source)
+            _named_tower(settings, "image_tower", KNOWN_IMAGE_TOWERS, "vision_config", source)
+            own_vocabulary = {"vocab_size": tokenizer.vocab_size} if settings.get("text_config") and \
+                "text_tower" not in experiment.model else {}
+            settings["text_config"] = {**own_vocabulary, **settings.get("text_config", {})}
+            vision = {"image_size": experiment.data.image_size, **settings.get("vision_config", {})}
+            settings["vision_config"] = vision
+            base = BridgeTowerConfig.from_settings(settings)
+        else:
+            base = stored
+        base = base.replace(vision_config=type(base.vision_config)(
+            **{**_fields(base.vision_config), "image_size": experiment.data.image_size}))
+    except ValueError as error:
+        raise SettingsError(f"{source}: {error}") from None
+    text = base.text_config
+    if tokenizer.vocab_size != text.vocab_size or tokenizer.pad_token_id != text.pad_token_id:
+        raise SettingsError(
+            f"{source}: data.tokenizer={experiment.data.tokenizer!r} has {tokenizer.vocab_size} words and padding id "
+            f"{tokenizer.pad_token_id}, the text tower {text.vocab_size} and {text.pad_token_id}; use the tokenizer "
+            "that the tower was trained with")
+    return task_model_config(base, get_task(experiment.task), experiment.task, num_labels)
+
+
+def _fields(vision: object) -> dict:
+    names = ("kind", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "patch_size",
+             "num_channels", "hidden_act", "layer_norm_eps")
+    return {name: getattr(vision, name) for name in names}
+
+
+def build_model(experiment: Experiment, tokenizer: BridgeTowerTokenizer, num_labels: int | None,
+                checkpoint: str | None, new_heads: bool = True) -> BridgeTowerPretrainedModel:
+    """The run's model, with the weights of a checkpoint where there is one.
+
+    Args:
+        experiment: see `build_config`.
+        tokenizer: see `build_config`.
+        num_labels: see `build_config`.
+        checkpoint: what `load_weights` reads, or None for random weights.
+        new_heads: whether the checkpoint may lack the heads of the task, which training then begins anew.
+
+    Raises:
+        SettingsError: see `build_config`.
+        ValueError: when the checkpoint does not fit; the message says which keys.
+    """
+    from bridgetower.conversion import load_weights
+
+    tensors, stored = load_weights(checkpoint) if checkpoint else (None, None)
+    config = build_config(experiment, tokenizer, num_labels,
+                          BridgeTowerConfig(**stored) if isinstance(stored, dict) else stored)
+    task: Task = get_task(experiment.task)
+    model = task.model(config)
+    if tensors is not None:
+        load_into(model, tensors, str(checkpoint), may_miss=HEADS if new_heads else ())
+    if not experiment.task.train_classifier:
+        if not isinstance(model, BridgeTowerForImageClassification):
+            raise SettingsError(f"{experiment.source}: task.train_classifier=false is for the task cifar; leave it out")
+        for parameter in model.classifier.parameters():
+            parameter.stop_gradient = True
+    return model
