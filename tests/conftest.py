@@ -1,0 +1,18 @@
+"""What all tests share: a CPU, at most two threads, no network, the same examples of property tests in every run."""
+
+import os
+
+from hypothesis import settings
+
+# Before anything imports Paddle or PyTorch, and inherited by the processes that tests start. The number of threads
+# decides the order of float sums, so it is the same on every machine with two cores or more.
+os.environ["OMP_NUM_THREADS"] = str(min(2, os.cpu_count() or 1))
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["MPLBACKEND"] = "Agg"
+
+# No deadline: the first example pays for imports, and the machine may be busy.
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")

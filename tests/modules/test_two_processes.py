@@ -1,0 +1,66 @@
+"""ITC, hard negatives and retrieval over two processes against one process with all rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULE = "tests.modules.two_processes"
+
+
+def step(folder: Path, processes: int, *arguments: str) -> dict[str, Any]:
+    """The result of a step, computed by so many processes."""
+    output = folder / f"{processes}.json"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    endpoints = [f"127.0.0.1:{port + index}" for index in range(processes)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
+                                "PADDLE_DISTRI_BACKEND": "gloo", "PADDLE_MASTER": endpoints[0],
+                                "PADDLE_TRAINERS_NUM": str(processes),
+                                "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints)}
+    running = [subprocess.Popen([sys.executable, "-m", MODULE, *arguments, str(output)], cwd=folder, env=environment | {
+        "PADDLE_TRAINER_ID": str(index), "PADDLE_CURRENT_ENDPOINT": endpoints[index]}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for index in range(processes)]
+    logs = [process.communicate(timeout=240)[0] for process in running]
+    assert all(process.returncode == 0 for process in running), "\n".join(logs)
+    result = json.loads(output.read_text())
+    assert result["processes"] == processes
+    return result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["pretrain", "retrieval"])
+def test_global_negatives_do_not_depend_on_the_number_of_processes(tmp_path: Path, model: str) -> None:
+    """Losses and averaged gradients are those of one process, although each pads its texts to another length."""
+    one, two = (step(tmp_path, processes, model, "global") for processes in (1, 2))
+    assert two["losses"] == pytest.approx(one["losses"], abs=2e-5)
+    largest = max(one["gradients"].values())
+    for name, norm in one["gradients"].items():
+        assert two["gradients"][name] == pytest.approx(norm, rel=1e-3, abs=1e-5 * largest), name
+
+
+@pytest.mark.slow
+def test_local_negatives_come_from_the_own_rows(tmp_path: Path) -> None:
+    """ITC is the same over any number of processes; the matching loss is not, since there are fewer to choose from."""
+    one, two = (step(tmp_path, processes, "pretrain", "local") for processes in (1, 2))
+    assert two["losses"][0] == pytest.approx(one["losses"][0], abs=2e-5)
+    assert abs(two["losses"][1] - one["losses"][1]) > 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("candidates", ["4", "all"])
+def test_retrieval_does_not_depend_on_the_number_of_processes(tmp_path: Path, candidates: str) -> None:
+    """An image that both processes bring counts once."""
+    one, two = (step(tmp_path, processes, "gallery", candidates) for processes in (1, 2))
+    assert two["recalls"] == one["recalls"]
+    np.testing.assert_allclose(two["scores"], one["scores"], atol=1e-5)

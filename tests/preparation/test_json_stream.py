@@ -1,0 +1,107 @@
+"""Reading of JSON files that are too large to parse at once."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridgetower.preparation import PreparationError, json_stream
+from bridgetower.preparation.json_stream import read_json, read_json_lines, stream_array
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None)
+@given(
+    before=st.dictionaries(st.text(max_size=3), VALUES, max_size=3),
+    elements=st.lists(VALUES, max_size=6),
+    chunk=st.integers(1, 40),
+    indent=st.sampled_from([None, 2]),
+    ascii_only=st.booleans(),
+)
+def test_streaming_equals_parsing(
+    before: dict[str, Any], elements: list[Any], chunk: int, indent: int | None, ascii_only: bool
+) -> None:
+    before.pop("wanted", None)
+    document = {**before, "wanted": elements, "after": [1]}
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_stream, "CHUNK", chunk)
+        path = Path(folder, "x.json")
+        path.write_text(json.dumps(document, indent=indent, ensure_ascii=ascii_only), encoding="utf-8")
+        assert list(stream_array(path, "wanted")) == elements
+        assert list(stream_array(path, "after")) == [1]
+        assert read_json(path) == document
+        path.write_text(json.dumps(elements, indent=indent), encoding="utf-8")
+        assert list(stream_array(path)) == elements
+
+
+def test_only_a_part_of_the_file_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_stream, "CHUNK", 100)
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"skipped": list(range(5000)), "wanted": [{"text": "x" * 50}] * 2000}))
+    longest = 0
+    read = json_stream._Scanner._read
+
+    def watching_read(scanner: json_stream._Scanner, size: int = 100) -> None:
+        nonlocal longest
+        read(scanner, size)
+        longest = max(longest, len(scanner.text))
+
+    monkeypatch.setattr(json_stream._Scanner, "_read", watching_read)
+    assert sum(1 for _ in stream_array(path, "wanted")) == 2000
+    assert longest < 500
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"other": 1}', "no key 'wanted'"),
+        ("{}", "no key 'wanted'"),
+        ('{"wanted": {}}', "not valid JSON, '{'"),
+        ('{"wanted": [{"a": 1}, {"a"', "cut off"),
+        ('{"wanted": [{"a": 1} {"a": 2}]}', "not valid JSON"),
+        ("", "the end of the file"),
+        ('{"wanted": [{"a": 1}, {"b": 1}]}', "element 1 of wanted is no object with 'a'"),
+        ('{"wanted": [7]}', "element 0 of wanted is no object with 'a'"),
+    ],
+)
+def test_errors_name_the_file_and_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(PreparationError, match=r"x\.json") as error:
+        list(stream_array(path, "wanted", ("a",)))
+    assert message in str(error.value)
+
+
+def test_fields_of_nested_lists_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('[{"a": [{"b": 1}, {"c": 1}]}]')
+    assert len(list(stream_array(path, None, ("a",)))) == 1
+    with pytest.raises(PreparationError, match="element 0 of the array, a is no object with 'b'"):
+        list(stream_array(path, None, ("a[].b",)))
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"a": 1}\n\n{"a": 2}\n')
+    assert [(where.rpartition(", ")[2], entry["a"]) for where, entry in read_json_lines(path, ("a",))] == [
+        ("line 1", 1),
+        ("line 3", 2),
+    ]
+    for text, message in [("{", "line 1: not valid JSON"), ('{"b": 1}', "line 1 is no object with 'a'")]:
+        path.write_text(text)
+        with pytest.raises(PreparationError, match=message):
+            list(read_json_lines(path, ("a",)))
+    for read in (lambda: list(read_json_lines(tmp_path / "no", ())), lambda: read_json(tmp_path / "no")):
+        with pytest.raises(PreparationError, match="No such file|no such file"):
+            read()

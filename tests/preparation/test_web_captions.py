@@ -1,0 +1,179 @@
+"""Conceptual Captions and SBU."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from bridgetower.preparation import PreparationError, web_captions
+from bridgetower.preparation.schemas import CAPTIONS
+from bridgetower.preparation.web_captions import PackedTexts, read_tsv_captions
+
+from .raw_data import has_schema, make_image, row_order, rows, run, write_json
+
+TSV = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
+
+
+def captions(path: Path, raw: bool = False) -> list[str]:
+    packed = read_tsv_captions(path, raw)
+    return [packed[index] for index in range(len(packed))]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 7])
+def test_packed_texts_are_a_list(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_captions, "_TEXTS_PER_ARRAY", 3)
+    packed = PackedTexts(f"{n} ü" for n in range(count))
+    assert [packed[n] for n in range(len(packed))] == [f"{n} ü" for n in range(count)]
+
+
+def test_captions_that_look_like_missing_values_stay_text(tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_text("None\tu\nNA\tu\nnan\tu\n1.0\tu\n")
+    assert captions(path) == captions(path, raw=True) == ["None", "NA", "nan", "1.0"]
+
+
+def test_quotes_join_lines_unless_raw(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_text('one\tu\n"two\tu\nthree" end\tu\nfo"ur\tu\n"fi""ve"\tu\n\nsix\tu\n')
+    assert captions(path) == ["one", "two\tu\nthree end", 'fo"ur', 'fi"ve', "six"]
+    assert "5 rows of 7 lines" in caplog.text and "--raw_tsv" in caplog.text
+    assert captions(path, raw=True) == ["one", '"two', 'three" end', 'fo"ur', '"fi""ve"', "", "six"]
+
+
+@given(st.lists(st.text('ab" \u00e9', max_size=5), min_size=1, max_size=6))
+def test_the_default_reads_rows_as_pandas_does(texts: list[str]) -> None:
+    pandas = pytest.importorskip("pandas")
+    content = "".join(f"{text}\turl\n" for text in texts)
+    try:
+        frame = pandas.read_csv(io.StringIO(content, newline=""), sep="\t", header=None, keep_default_na=False)
+    except pandas.errors.ParserError:
+        assume(False)  # a row of more columns than the first or an open quote: the original stops there
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "open", lambda *_, **__: io.StringIO(content, newline=""))
+        assert captions(Path("x.tsv")) == [str(text) for text in frame[0]]
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    (tmp_path / "latin.tsv").write_bytes(b"caf\xe9\tu\n")
+    for name in ("latin.tsv", "missing.tsv"):
+        with pytest.raises(PreparationError, match=f"{name}: cannot be read as tab-separated text"):
+            read_tsv_captions(tmp_path / name)
+
+
+@pytest.fixture
+def cc(tmp_path: Path) -> Path:
+    """Ten rows; images of the even ones are available, one more lies about."""
+    root = tmp_path / "data" / "cc"
+    for split, tsv in TSV.items():
+        (root / "utils").mkdir(parents=True, exist_ok=True)
+        (root / "utils" / tsv).write_text("".join(f"{split} caption {n}\thttp://x/{n}\n" for n in range(10)))
+        names = [f"{n}.jpg" for n in range(0, 10, 2)]
+        for name in (*names, "3.jpg"):
+            make_image(root / f"{split}_image" / name)
+        (root / f"{split}_image_exist.txt").write_text("".join(f"some/where/{name}\n" for name in names))
+    return root
+
+
+def test_conceptual_captions(cc: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("gcc", "--source", cc.parent, "--output", out, "--shard_size", 2) == 0
+    for split in ("train", "val"):
+        paths = [out / f"conceptual_caption_{split}_{n}.arrow" for n in range(3)]
+        assert all(has_schema(path, CAPTIONS) for path in paths)
+        shards = [rows(path) for path in paths]
+        assert [len(shard) for shard in shards] == [2, 2, 1]
+        found = [row for shard in shards for row in shard]
+        order = row_order([f"{n}.jpg" for n in (0, 2, 3, 4, 6, 8)])
+        assert [row["image_id"] for row in found] == [name for name in order if name != "3.jpg"]
+        for row in found:
+            assert row["caption"] == [f"{split} caption {row['image_id'][0]}"]
+            assert row["image"] == (cc / f"{split}_image" / row["image_id"]).read_bytes()
+            assert row["split"] == split
+    assert len(list(out.iterdir())) == 6
+
+
+def test_reading_the_table_otherwise_is_another_plan(
+    cc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("gcc", "--source", cc, "--output", tmp_path / "out", "--splits", "val")
+    assert run(*arguments) == 0
+    assert run(*arguments, "--raw_tsv") == 2
+    assert "val_0.arrow: exists and was made from" in capsys.readouterr().err
+    assert run(*arguments, "--raw_tsv", "--overwrite") == 0
+
+
+def test_image_numbers_must_fit_the_table(cc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("gcc", "--source", cc, "--output", tmp_path / "out", "--splits", "val")
+    path = cc / "utils" / TSV["val"]
+    path.write_text('"' + path.read_text().replace("\n", "\n", 1).replace("caption 4", 'caption 4"'))
+    assert run(*arguments) == 2
+    assert "speaks of row 8" in capsys.readouterr().err
+    make_image(cc / "val_image" / "eight.jpg")
+    (cc / "val_image_exist.txt").write_text("eight.jpg\n")
+    assert run(*arguments) == 2
+    assert "must be its row number" in capsys.readouterr().err
+
+
+def test_an_available_image_that_is_not_there(cc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (cc / "val_image" / "4.jpg").unlink()
+    assert run("gcc", "--source", cc, "--output", tmp_path / "out", "--splits", "val") == 2
+    assert str(cc / "val_image" / "4.jpg") in capsys.readouterr().err
+
+
+def test_an_interrupted_run_goes_on_at_the_next_shard(cc: Path, tmp_path: Path) -> None:
+    arguments = ("gcc", "--source", cc, "--output", tmp_path / "out", "--splits", "train", "--shard_size", 2)
+    order = [name for name in row_order([f"{n}.jpg" for n in (0, 2, 3, 4, 6, 8)]) if name != "3.jpg"]
+    broken = cc / "train_image" / order[3]
+    data = broken.read_bytes()
+    broken.write_bytes(data[: len(data) // 2])
+    assert run(*arguments) == 2
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["conceptual_caption_train_0.arrow"]
+    before = (tmp_path / "out/conceptual_caption_train_0.arrow").stat().st_mtime_ns
+    broken.write_bytes(data)
+    assert run(*arguments) == 0
+    assert (tmp_path / "out/conceptual_caption_train_0.arrow").stat().st_mtime_ns == before
+    found = [row["image_id"] for n in range(3) for row in rows(tmp_path / f"out/conceptual_caption_train_{n}.arrow")]
+    assert found == order
+
+
+def test_sbu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "data" / "sbu"
+    urls = [f"http://x/{n % 4}/{n % 4}.jpg" for n in range(5)]  # the last repeats the first
+    value = {"captions": [f"caption {n}" for n in range(5)], "user_ids": [], "image_urls": urls}
+    write_json(root / "sbu-captions-all.json", value)
+    for n in (0, 1, 2, 9):  # the third could not be downloaded, the ninth is unknown
+        make_image(root / "SBU" / f"{n}.jpg")
+    arguments = ("sbu", "--source", tmp_path / "data", "--output", tmp_path / "out", "--shard_size", 2)
+    assert run(*arguments) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["sbu_0.arrow", "sbu_1.arrow"]
+    found = [row for n in range(2) for row in rows(tmp_path / "out" / f"sbu_{n}.arrow")]
+    assert {row["image_id"]: row["caption"] for row in found} == {
+        "0.jpg": ["caption 4"],
+        "1.jpg": ["caption 1"],
+        "2.jpg": ["caption 2"],
+    }
+    assert {row["split"] for row in found} == {"train"}
+    write_json(root / "sbu-captions-all.json", {**value, "captions": ["one"]})
+    assert run(*arguments) == 2
+    assert "captions and image_urls differ in number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "root"), [("gcc", "gcc"), ("sbu", "sbu")])
+def test_the_layout_of_vilt(tmp_path: Path, name: str, root: str) -> None:
+    for split in ("train", "val"):
+        pairs = []
+        for n in range(6):
+            image = f"{n % 2:04}/{split}{n}"
+            make_image(tmp_path / root / f"images_{split}" / image)
+            pairs.append([image, f"caption {n}"])
+        write_json(tmp_path / root / ("annot.json" if root == "sbu" else f"{split}_annot.json"), pairs[:4])
+        if root == "sbu":
+            break
+    assert run(name, "--source", tmp_path, "--output", tmp_path / "out", "--shard_size", 3) == 0
+    stem = "sbu" if root == "sbu" else "conceptual_caption_train"
+    found = [row for n in range(2) for row in rows(tmp_path / "out" / f"{stem}_{n}.arrow")]
+    assert {row["image_id"]: row["caption"] for row in found} == {f"train{n}": [f"caption {n}"] for n in range(4)}

@@ -1,0 +1,33 @@
+"""The loss curves are drawn from whatever was logged."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bridgetower.report import Curve, plot_loss_curves
+
+LOSS = Curve(list(range(10, 510, 10)), [5 / step for step in range(10, 510, 10)])
+POINT = Curve([10], [0.5])
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        {"Pre-training": {"loss": LOSS, "mlm_loss": LOSS, "eval_itm_accuracy": POINT}, "VQA": {"loss": POINT}},
+        {"one run": {"loss": LOSS}},
+        {"no loss": {"eval_vqa_score": POINT}},
+        {"neither": {"learning_rate": LOSS}},
+        {"many": {f"part{number}_loss": LOSS for number in range(20)}},
+    ],
+    ids=lambda runs: next(iter(runs)),
+)
+def test_any_log_makes_a_picture(tmp_path: Path, runs: dict[str, dict[str, Curve]]) -> None:
+    path = tmp_path / "new" / "loss_curves.png"
+    plot_loss_curves(runs, path)
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert image.width == 720 * len(runs)
+        # Something is drawn besides the white ground.
+        assert len(image.convert("L").getcolors() or ()) > 20
+    assert [file.name for file in path.parent.iterdir()] == ["loss_curves.png"]

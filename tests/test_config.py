@@ -1,0 +1,146 @@
+"""Configuration: sizes of the known models, checks, and the flat configuration of the original."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+
+from bridgetower import BridgeTowerConfig, BridgeTowerModel, BridgeTowerTextConfig, BridgeTowerVisionConfig
+from bridgetower.config import BRIDGE_TYPES, KNOWN_IMAGE_TOWERS, KNOWN_TEXT_TOWERS
+from tests.goldens import Golden
+
+#: Millions of parameters: text tower, image tower, cross-modal layers with bridges, their sum.
+SIZES = {
+    "base": (("roberta-base", "CLIP-ViT-B/16", 768, 12, 288), (124, 86, 113, 323)),
+    "large": (("roberta-large", "CLIP-ViT-L/14", 1024, 16, 294), (355, 304, 200, 859)),
+}
+CROSS_MODAL = {2: 37.8, 3: 56.8, 4: 75.6, 5: 94.6, 6: 113.4, 8: 151.2, 10: 189.0, 12: 226.8}
+#: Parameters of the released towers, without poolers and projections to a joint space.
+TOWERS = {"roberta-base": 124_055_040, "roberta-large": 354_310_144, "bert-base-uncased": 108_891_648,
+          "bert-large-uncased": 334_092_288, "CLIP-ViT-B/16": 85_799_424, "CLIP-ViT-B/32": 87_456_000,
+          "CLIP-ViT-L/14": 303_179_776, "vit_base_patch16_224": 85_798_656, "vit_base_patch32_224": 87_455_232,
+          "vit_deit_base_patch16_224": 85_798_656}
+
+
+def count(config: BridgeTowerConfig) -> dict[str, int]:
+    """Parameters by the first part of their names, without memory for them."""
+    with paddle.LazyGuard():
+        model = BridgeTowerModel(config)
+    sizes: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        part = name.split(".")[0]
+        sizes[part] = sizes.get(part, 0) + int(np.prod(parameter.shape))
+    return sizes
+
+
+def cross_modal(sizes: dict[str, int]) -> float:
+    parts = ("cross_modal_text_layers", "cross_modal_image_layers", "text_bridges", "image_bridges")
+    return sum(sizes.get(part, 0) for part in parts) / 1e6
+
+
+def known_model(text: str, image: str, width: int, heads: int, image_size: int, **changes: Any) -> BridgeTowerConfig:
+    return BridgeTowerConfig(
+        text_config=KNOWN_TEXT_TOWERS[text], vision_config=dict(KNOWN_IMAGE_TOWERS[image], image_size=image_size),
+        hidden_size=width, num_attention_heads=heads, **changes)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_sizes_of_the_paper(size: str) -> None:
+    """The paper counts whole towers in round numbers, some with a pooler or a projection that BridgeTower drops."""
+    names, expected = SIZES[size]
+    sizes = count(known_model(*names))
+    found = (sizes["text_tower"] / 1e6, sizes["image_tower"] / 1e6, cross_modal(sizes))
+    np.testing.assert_allclose((*found, sum(found)), expected, rtol=0.008)
+
+
+@pytest.mark.parametrize("layers", CROSS_MODAL)
+def test_cross_modal_sizes(layers: int) -> None:
+    found = cross_modal(count(known_model("roberta-base", "CLIP-ViT-B/16", 768, 12, 288, num_hidden_layers=layers)))
+    assert found == pytest.approx(CROSS_MODAL[layers], abs=0.11)
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_known_towers(name: str) -> None:
+    side = "text" if name in KNOWN_TEXT_TOWERS else "image"
+    config = BridgeTowerConfig(
+        text_config=KNOWN_TEXT_TOWERS.get(name, {}), num_hidden_layers=1,
+        vision_config=dict(KNOWN_IMAGE_TOWERS.get(name, {"patch_size": 16}), image_size=224))
+    assert count(config)[f"{side}_tower"] == TOWERS[name]
+
+
+def test_every_known_tower_is_counted_or_differs_only_in_image_size() -> None:
+    counted = {str(dict(KNOWN_IMAGE_TOWERS[name])) for name in TOWERS if name in KNOWN_IMAGE_TOWERS}
+    assert set(KNOWN_TEXT_TOWERS) <= set(TOWERS)
+    assert {str(dict(settings)) for settings in KNOWN_IMAGE_TOWERS.values()} == counted
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"bridge_typ": "add"}, "no setting 'bridge_typ'; did you mean 'bridge_type'"),
+    ({"bridge_type": "sum"}, f"bridge_type='sum' is unknown; use one of {', '.join(BRIDGE_TYPES)}"),
+    ({"hidden_size": 100}, "hidden_size=100 is not a multiple of num_attention_heads=12; try 96"),
+    ({"num_bridges": 7}, "num_bridges=7 is not between 0 and num_hidden_layers=6"),
+    ({"num_hidden_layers": 13}, "text_config.num_hidden_layers=12 is less than num_bridges=13"),
+    ({"objectives": ["mlm", "itx"]}, r"objectives has \['itx'\]"),
+    ({"gated_fusion": True}, "gated_fusion and num_bridges=6 exclude each other"),
+    ({"gated_fusion": True, "num_bridges": 0, "text_config": {"num_hidden_layers": 1}}, "two blocks or more"),
+    ({"text_config": {"hiden_size": 4}}, "text_config has no setting 'hiden_size'; did you mean 'hidden_size'"),
+    ({"text_config": {"kind": "gpt"}}, "text_config.kind='gpt' is unknown; use 'roberta' or 'bert'"),
+    ({"text_config": {"hidden_size": 50}}, "text_config.hidden_size=50 is not a multiple of num_attention_heads=12"),
+    ({"vision_config": {"image_size": 300}}, "image_size=300 is not a multiple of patch_size=16; try 288"),
+    ({"vision_config": {"hidden_size": 100}}, "vision_config.hidden_size=100 is not a multiple of the width of a head"),
+    ({"vision_config": {"kind": "swin"}}, "vision_config.kind='swin' is unknown; use 'clip' or 'vit'"),
+])
+def test_settings_that_no_model_has(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BridgeTowerConfig.from_settings(settings)
+
+
+def test_changes_leave_the_rest_alone() -> None:
+    config = BridgeTowerConfig(num_labels=9, text_config={"num_hidden_layers": 8})
+    changed = config.replace(num_hidden_layers=4, num_bridges=2, vision_config={"image_size": 384})
+    assert (changed.num_hidden_layers, changed.num_bridges, changed.num_labels) == (4, 2, 9)
+    assert (changed.vision_config.image_size, changed.text_config.num_hidden_layers) == (384, 8)
+    assert (config.num_hidden_layers, config.vision_config.image_size) == (6, 288)
+
+
+def test_towers_given_as_objects() -> None:
+    text, vision = BridgeTowerTextConfig(hidden_size=24, num_attention_heads=2), BridgeTowerVisionConfig(image_size=32)
+    config = BridgeTowerConfig(text, vision)
+    assert config.text_config is text and config.vision_config.num_tokens == 5
+
+
+@pytest.mark.parametrize(("case", "expected"), [
+    ("pretrain_roberta", {"objectives": ["mlm", "itm", "itc"], "num_bridges": 2, "gated_fusion": False}),
+    ("pretrain_itm_itc_hard", {"objectives": ["mlm", "itm_itc"]}),
+    ("irtr_itm_itc", {"objectives": ["itm_itc"]}),
+    ("irtr", {"objectives": ["itm"], "num_hidden_layers": 3}),
+    ("meter", {"num_bridges": 0, "gated_fusion": False}),
+    ("meter_fusion", {"num_bridges": 0, "gated_fusion": True}),
+    ("snli", {"num_labels": 3, "token_type_vocab_size": 2}),
+    ("nlvr2", {"num_labels": 2, "token_type_vocab_size": 3}),
+    ("vqa", {"num_labels": 11, "objectives": []}),
+])
+def test_flat_configuration_of_the_original(case: str, expected: dict[str, Any]) -> None:
+    config = Golden(case).config()
+    assert {name: getattr(config, name) for name in expected} == expected
+
+
+def test_flat_configuration_with_known_towers() -> None:
+    flat = Golden("meter").json("config") | {"tokenizer": "bert-base-uncased", "vit": "CLIP-ViT-B/32",
+                                             "image_size": 224, "vit_remove_last": True}
+    config = BridgeTowerConfig.from_original(flat)
+    assert (config.text_config.kind, config.text_config.vocab_size) == ("bert", 30522)
+    assert (config.vision_config.patch_size, config.vision_config.num_hidden_layers) == (32, 11)
+
+
+@pytest.mark.parametrize(("key", "value", "message"), [
+    ("tokenizer", "roberta-bse", "text tower 'roberta-bse' .*did you mean 'roberta-base'"),
+    ("vit", "CLIP-ViT-B/17", "image tower 'CLIP-ViT-B/17' .*did you mean 'CLIP-ViT-B/1"),
+])
+def test_unknown_towers_of_the_original(key: str, value: str, message: str) -> None:
+    flat = Golden("meter").json("config") | {"tokenizer": "roberta-base", "vit": "CLIP-ViT-B/16", key: value}
+    with pytest.raises(ValueError, match=message):
+        BridgeTowerConfig.from_original(flat)

@@ -1,0 +1,36 @@
+"""Starts a script on two processes that talk over gloo."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def launch(log_dir: Path, script: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `script` through Paddle's launcher on two CPU processes with one thread each; logs go to `log_dir`."""
+    command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", log_dir,
+               "--master", f"127.0.0.1:{free_port()}", script, *arguments]
+    paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
+    # An empty list of devices, which the tests set, confuses the launcher.
+    environment = {**{k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"},
+                   "PADDLE_DISTRI_BACKEND": "gloo", "PYTHONPATH": os.pathsep.join(paths),
+                   "BRIDGETOWER_TUNE_CPU": "0", "OMP_NUM_THREADS": "1"}
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=240, check=False,
+                          env=environment)
+
+
+def rank_logs(log_dir: Path) -> str:
+    """What both processes wrote, for messages."""
+    return "\n".join(f"--- {file.name}\n{file.read_text()[-3000:]}" for file in sorted(log_dir.glob("workerlog.*")))
