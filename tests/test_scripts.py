@@ -215,6 +215,12 @@ def test_ablations(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         assert (args.do_train, args.do_eval, args.do_predict) == (True, True, False)
 
 
+def test_variants_start_from_their_own_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = commands("ablation", "meter", PRETRAINED="pre")
+    assert [command.parse(monkeypatch)[0].checkpoint_path for command in found] == [
+        f"pre/{variant.name}" for variant in COMPARISONS["meter"]]
+
+
 def test_a_variant_that_is_done_is_not_run_again(tmp_path: Path) -> None:
     (tmp_path / "meter").mkdir()
     (tmp_path / "meter/eval_results.json").write_text("{}")
