@@ -68,8 +68,10 @@ class TextTower(nn.Layer):
         Raises:
             ValueError: when the texts are longer than the position table.
         """
-        if input_ids.shape[1] > self.max_length:
-            raise ValueError(f"texts have {input_ids.shape[1]} tokens, the position table of the text tower holds "
+        length = input_ids.shape[1]
+        # Traced for an export, the length is not known yet; the loader of exported models checks it.
+        if isinstance(length, int) and length > self.max_length:
+            raise ValueError(f"texts have {length} tokens, the position table of the text tower holds "
                              f"{self.max_length}; lower max_text_len")
         mask = additive_mask(attention_mask)
         states, x = [], self.embeddings(input_ids)
