@@ -292,9 +292,7 @@ class BridgeTowerTrainer(Trainer):
                 logger.info("%s: %d parameters, rate x %g, weight decay %g", group.name, len(group.parameters),
                             group.learning_rate, group.weight_decay)
             self.optimizer = AdamW(
-                learning_rate=lr_scheduler or self.lr_scheduler,
-                parameters=[group.for_optimizer() for group in groups], beta1=args.adam_beta1, beta2=args.adam_beta2,
-                epsilon=args.adam_epsilon, weight_decay=args.weight_decay,
+                lr_scheduler or self.lr_scheduler, groups, args.adam_beta1, args.adam_beta2, args.adam_epsilon,
                 grad_clip=nn.ClipGradByGlobalNorm(args.max_grad_norm) if args.max_grad_norm > 0 else None,
                 multi_precision=args.fp16_opt_level == "O2" and (args.fp16 or args.bf16))
         return self.optimizer

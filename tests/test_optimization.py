@@ -29,11 +29,11 @@ def parameter(value: np.ndarray) -> paddle.Tensor:
 def test_adamw_update_rule() -> None:
     golden = Golden("adamw")
     tensors = [parameter(golden[f"in_p{i}"]) for i in range(5)]
-    groups = [ParameterGroup("base", 1.0, float(decay), {"p": tensor}).for_optimizer()
+    groups = [ParameterGroup("base", 1.0, float(decay), {"p": tensor})
               for tensor, decay in zip(tensors, golden["in_weight_decay"], strict=True)]
     rates = golden["in_lr"]
     schedule = paddle.optimizer.lr.LambdaDecay(1.0, lambda step: float(rates[min(step, len(rates) - 1)]))
-    optimizer = AdamW(schedule, parameters=groups, beta1=0.9, beta2=0.98, epsilon=1e-8)
+    optimizer = AdamW(schedule, groups, beta1=0.9, beta2=0.98, epsilon=1e-8)
     for step in range(len(rates)):
         for i, tensor in enumerate(tensors):
             (tensor * paddle.to_tensor(golden[f"in_g{i}"][step])).sum().backward()
@@ -44,6 +44,26 @@ def test_adamw_update_rule() -> None:
             # Rounding of entries of order one, over twelve steps. The fourth tensor has gradients of 1e-9: with
             # epsilon where Paddle adds it, it ends 9e-5 elsewhere.
             np.testing.assert_allclose(tensor.numpy(), golden[f"out_p{i}"][step], rtol=1e-6, atol=3e-7)
+
+
+def test_clipping_is_by_the_norm_of_all_gradients() -> None:
+    """As the original's trainer does it; with Paddle's groups, each would be clipped by a norm of its own."""
+    gradients = np.array([[3.0, 0.0], [0.0, 4.0]], np.float32)
+
+    def moments(scale: float, clip: paddle.nn.ClipGradByGlobalNorm | None) -> list[np.ndarray]:
+        tensors = [parameter(np.ones(2, np.float32)) for _ in gradients]
+        groups = [ParameterGroup("base", factor, 0.0, {"p": tensor}) for factor, tensor in
+                  zip((1.0, 5.0), tensors, strict=True)]
+        optimizer = AdamW(0.1, groups, grad_clip=clip)
+        for tensor, gradient in zip(tensors, gradients, strict=True):
+            (tensor * paddle.to_tensor(scale * gradient)).sum().backward()
+        optimizer.step()
+        return [value.numpy() for name, value in optimizer.state_dict().items() if "_moment1_" in name]
+
+    clipped, expected = moments(1.0, paddle.nn.ClipGradByGlobalNorm(1.0)), moments(0.2, None)  # 5 is the norm of all
+    assert len(clipped) == 2
+    for left, right in zip(clipped, expected, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -125,8 +145,7 @@ def test_ten_training_steps() -> None:
     schedule = learning_rate_schedule("polynomial", flat["learning_rate"], 10, flat["warmup_steps"], flat["end_lr"],
                                       flat["decay_power"])
     groups = parameter_groups(model, flat["weight_decay"], flat["lr_mult_head"], flat["lr_mult_cross_modal"])
-    optimizer = AdamW(schedule, parameters=[group.for_optimizer() for group in groups], beta1=0.9, beta2=0.98,
-                      epsilon=1e-8)
+    optimizer = AdamW(schedule, groups, beta1=0.9, beta2=0.98, epsilon=1e-8)
     for step in range(10):
         batch = {name: golden.tensor(f"in_batch{step % 2}_{name}") for name in ("text_ids", "text_masks", "image",
                                                                                 "labels")}

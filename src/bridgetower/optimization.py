@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,11 +35,6 @@ class ParameterGroup:
     learning_rate: float
     weight_decay: float
     parameters: dict[str, paddle.Tensor]
-
-    def for_optimizer(self) -> dict[str, Any]:
-        """The dictionary that Paddle's optimisers take."""
-        return {"params": list(self.parameters.values()), "learning_rate": self.learning_rate,
-                "weight_decay": self.weight_decay}
 
 
 def _group_name(bare: str) -> str:
@@ -91,17 +87,38 @@ class AdamW(paddle.optimizer.AdamW):
     Adam step: p <- (p - a m / (sqrt(v) + eps)) (1 - lr wd) with a = lr sqrt(1 - b2^t) / (1 - b1^t). Paddle's kernel
     computes p (1 - r coeff) - r sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + e sqrt(1 - b2^t)), which is the same for
     r = lr (1 - lr wd), coeff = wd / (1 - lr wd), e = eps / sqrt(1 - b2^t). So the fused kernel does the work.
+
+    The parameters are one list, each with its rate and its decay, and not Paddle's list of groups: that one is clipped
+    group by group, while the original clips by the norm of all gradients, and sharding refuses it.
+
+    Args:
+        learning_rate: the base rate, or its schedule.
+        groups: the parameters; no parameter stands in two groups.
+        beta1, beta2, epsilon: of Adam.
+        grad_clip: clips all gradients together before the step.
+        multi_precision: whether half-precision parameters get float32 copies, which are what is updated.
     """
 
     _epsilon: float
     _weight_decay: float
     _lr_ratio: Any
 
-    def _append_optimize_op(self, block: Any, param_and_grad: Any) -> Any:
-        if isinstance(param_and_grad, dict):
-            param_and_grad = self._update_param_group(param_and_grad)
+    def __init__(self, learning_rate: float | LRScheduler, groups: Sequence[ParameterGroup], beta1: float = 0.9,
+                 beta2: float = 0.98, epsilon: float = 1e-8, grad_clip: nn.clip.ClipGradBase | None = None,
+                 multi_precision: bool = False) -> None:
+        self._decays: dict[str, float] = {}
+        parameters: list[paddle.Tensor] = []
+        for group in groups:
+            for parameter in group.parameters.values():
+                parameter.optimize_attr["learning_rate"] = group.learning_rate
+                self._decays[parameter.name] = group.weight_decay
+                parameters.append(parameter)
+        super().__init__(learning_rate, beta1, beta2, epsilon, parameters, grad_clip=grad_clip,
+                         multi_precision=multi_precision)
+
+    def _append_optimize_op(self, block: Any, param_and_grad: tuple[paddle.Tensor, paddle.Tensor]) -> Any:
         parameter = param_and_grad[0]
-        epsilon, decay, ratio = self._epsilon, self._weight_decay, self._lr_ratio
+        epsilon, ratio, decay = self._epsilon, self._lr_ratio, self._decays[parameter.name]
         rate = self.get_lr() * parameter.optimize_attr.get("learning_rate", 1.0)
         # The accumulator holds b2^t of the step to come; Paddle keeps it on the CPU.
         beta2_power = float(self._get_accumulator_master(self._beta2_pow_acc_str, parameter))
@@ -112,7 +129,7 @@ class AdamW(paddle.optimizer.AdamW):
         try:
             return super()._append_optimize_op(block, param_and_grad)
         finally:
-            self._epsilon, self._weight_decay, self._lr_ratio = epsilon, decay, ratio
+            self._epsilon, self._lr_ratio = epsilon, ratio
 
 
 def learning_rate_schedule(kind: str, learning_rate: float, num_steps: int, warmup: float, lr_end: float = 0.0,
