@@ -30,7 +30,7 @@ def prepare(argv: list[str]) -> Callable[[], None]:
     resume = checkpoint_to_resume(args)
     wanted = {"train": args.do_train, "val": args.do_eval, "test": args.do_predict}
     splits = [split for split, is_wanted in wanted.items() if is_wanted]
-    tokenizer = BridgeTowerTokenizer.from_pretrained(experiment.data.tokenizer)
+    tokenizer = BridgeTowerTokenizer.from_pretrained(experiment.data.tokenizer) if task.reads_text else None
     data = build_data(experiment, splits, args.data_root, tokenizer, args.seed)
     set_seed(args.seed)
     model = build_model(experiment, tokenizer, data.eval_collator.num_answers, resume or args.checkpoint_path,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from paddlenlp.trainer import TrainingArguments
 
-from bridgetower.config import KNOWN_IMAGE_TOWERS, KNOWN_TEXT_TOWERS, BridgeTowerConfig
+from bridgetower.config import KNOWN_IMAGE_TOWERS, KNOWN_TEXT_TOWERS, BridgeTowerConfig, tower_settings
 from bridgetower.datasets import AnswerVocabulary, Collator, DatasetOptions, ImageTextDataset, build_dataset
 from bridgetower.experiment import Experiment, SettingsError, nearest
 from bridgetower.modules import BridgeTowerForImageClassification, BridgeTowerPretrainedModel, load_into
@@ -33,7 +34,8 @@ def check_run(experiment: Experiment, task: Task, args: TrainingArguments) -> No
     """Refuse what would only fail after the training.
 
     Raises:
-        SettingsError: predictions of a task that has none, nothing trained to evaluate, or weights named twice.
+        SettingsError: predictions of a task that has none, nothing trained to evaluate, weights named twice, or a
+            final rate above the first.
     """
     if args.do_predict and task.write is None:
         writing = ", ".join(name for name, other in TASKS.items() if other.write is not None)
@@ -49,9 +51,19 @@ def check_run(experiment: Experiment, task: Task, args: TrainingArguments) -> No
     if args.checkpoint_path and towers:
         raise SettingsError(f"--checkpoint_path {args.checkpoint_path} holds the towers already; leave out "
                             f"{' and '.join(towers)}, or --checkpoint_path to train from single towers")
+    _check_schedule(experiment, args)
 
 
-def build_data(experiment: Experiment, splits: list[str], data_root: str, tokenizer: BridgeTowerTokenizer,
+def _check_schedule(experiment: Experiment, args: TrainingArguments) -> None:
+    base = experiment.optimization.learning_rate
+    rate = args.learning_rate * base
+    if args.do_train and args.lr_scheduler_type.value == "polynomial" and not 0 <= args.lr_end < rate:
+        raise SettingsError(f"--lr_end {args.lr_end:g} is not between 0 and the rate of the towers, {rate:g} "
+                            f"(--learning_rate {args.learning_rate:g} x optimization.learning_rate {base:g}); use "
+                            "--lr_end 0, or --lr_scheduler_type constant for a rate that stays")
+
+
+def build_data(experiment: Experiment, splits: list[str], data_root: str, tokenizer: BridgeTowerTokenizer | None,
                seed: int) -> Data:
     """Open the splits that a run needs.
 
@@ -106,51 +118,66 @@ def _answers(experiment: Experiment, data_root: str, datasets: dict[str, ImageTe
     return AnswerVocabulary.from_datasets(*needed)
 
 
-def _named_tower(settings: dict, name: str, known: dict[str, dict], section: str, source: str) -> None:
-    """Replace `text_tower` or `image_tower`, the name of a known tower, by its sizes; other sizes win over them."""
-    tower = settings.pop(name, None)
-    if tower is None:
-        return
-    if tower not in known:
-        raise SettingsError(f"{source}: model.{name}={tower!r} is unknown{nearest(str(tower), known)}. "
-                            f"Known are {', '.join(known)}")
-    settings[section] = {**known[tower], **settings.get(section, {})}
+#: Name of a tower in the model section -> its section, and the towers that are known by a name.
+_NAMED_TOWERS = {"text_tower": ("text_config", KNOWN_TEXT_TOWERS), "image_tower": ("vision_config", KNOWN_IMAGE_TOWERS)}
 
 
-def build_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer, num_labels: int | None,
+def _tower(settings: dict[str, Any], name: str, source: str, stored: BridgeTowerConfig | None) -> dict[str, Any]:
+    """All that is known of a tower: its own section over the tower it is named after, or over the checkpoint's."""
+    section, known = _NAMED_TOWERS[name]
+    named, own = settings.pop(name, None), settings.get(section, {})
+    if not isinstance(own, Mapping):
+        raise SettingsError(f"{source}: model.{section}={own!r} is {type(own).__name__}, expected an object")
+    if named is not None:
+        if named not in known:
+            raise SettingsError(f"{source}: model.{name}={named!r} is unknown{nearest(str(named), known)}. "
+                                f"Known are {', '.join(known)}")
+        return {**known[named], **own}
+    return {**(tower_settings(getattr(stored, section)) if stored is not None else {}), **own}
+
+
+def _bare_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, stored: BridgeTowerConfig | None
+                 ) -> BridgeTowerConfig:
+    """The run's model without regard to its task."""
+    settings = {**({} if stored is not None else experiment.new_model), **experiment.model}
+    if settings.get("model_type") == "bridgetower":
+        return BridgeTowerConfig(**settings)
+    own_words = tokenizer is not None and settings.get("text_config") and "text_tower" not in settings \
+        and "vocab_size" not in settings["text_config"]
+    text = _tower(settings, "text_tower", experiment.source, stored)
+    if own_words:
+        text["vocab_size"] = tokenizer.vocab_size
+    vision = _tower(settings, "image_tower", experiment.source, stored)
+    # The position table is resized, so that a checkpoint fits any image size.
+    vision["image_size"] = experiment.data.image_size
+    return BridgeTowerConfig.from_settings({**settings, "text_config": text, "vision_config": vision}, stored)
+
+
+def build_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, num_labels: int | None,
                  stored: BridgeTowerConfig | None = None) -> BridgeTowerConfig:
     """The configuration of the run's model.
 
     Args:
-        experiment: its `model` section is the base; when that is empty, the configuration of the checkpoint is.
-        tokenizer: a text tower without `vocab_size` gets the tokenizer's.
+        experiment: what its `model` section leaves out, the checkpoint's configuration says; without a checkpoint its
+            `new_model` section does.
+        tokenizer: a text tower without `vocab_size` gets the tokenizer's; None for a task that reads no texts.
         num_labels: answers of a VQA model.
         stored: the configuration of the checkpoint the run starts from.
 
     Raises:
         SettingsError: settings that no model can have, or a vocabulary that is not the tokenizer's.
     """
-    settings, source = dict(experiment.model), experiment.source
+    source = experiment.source
     try:
-        if settings.get("model_type") == "bridgetower":
-            base = BridgeTowerConfig(**settings)
-        elif settings or stored is None:
-            _named_tower(settings, "text_tower", KNOWN_TEXT_TOWERS, "text_config", source)
-            _named_tower(settings, "image_tower", KNOWN_IMAGE_TOWERS, "vision_config", source)
-            own_vocabulary = {"vocab_size": tokenizer.vocab_size} if settings.get("text_config") and \
-                "text_tower" not in experiment.model else {}
-            settings["text_config"] = {**own_vocabulary, **settings.get("text_config", {})}
-            vision = {"image_size": experiment.data.image_size, **settings.get("vision_config", {})}
-            settings["vision_config"] = vision
-            base = BridgeTowerConfig.from_settings(settings)
-        else:
-            base = stored
-        base = base.replace(vision_config=type(base.vision_config)(
-            **{**_fields(base.vision_config), "image_size": experiment.data.image_size}))
+        base = _bare_config(experiment, tokenizer, stored)
+        vision = {**tower_settings(base.vision_config), "image_size": experiment.data.image_size}
+        base = base.replace(vision_config=type(base.vision_config)(**vision))
+    except SettingsError:
+        raise
     except ValueError as error:
         raise SettingsError(f"{source}: {error}") from None
     text = base.text_config
-    if tokenizer.vocab_size != text.vocab_size or tokenizer.pad_token_id != text.pad_token_id:
+    if tokenizer is not None and (tokenizer.vocab_size, tokenizer.pad_token_id) != (text.vocab_size, text.pad_token_id):
         raise SettingsError(
             f"{source}: data.tokenizer={experiment.data.tokenizer!r} has {tokenizer.vocab_size} words and padding id "
             f"{tokenizer.pad_token_id}, the text tower {text.vocab_size} and {text.pad_token_id}; use the tokenizer "
@@ -158,13 +185,7 @@ def build_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer, num_la
     return task_model_config(base, get_task(experiment.task), experiment.task, num_labels)
 
 
-def _fields(vision: object) -> dict:
-    names = ("kind", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "patch_size",
-             "num_channels", "hidden_act", "layer_norm_eps")
-    return {name: getattr(vision, name) for name in names}
-
-
-def build_model(experiment: Experiment, tokenizer: BridgeTowerTokenizer, num_labels: int | None,
+def build_model(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, num_labels: int | None,
                 checkpoint: str | None, new_heads: bool = True) -> BridgeTowerPretrainedModel:
     """The run's model, with the weights of a checkpoint where there is one.
 

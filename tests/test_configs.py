@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import paddle
 import pytest
 
 from bridgetower import BridgeTowerConfig
 from bridgetower.config import _MODEL_FIELDS, KNOWN_TEXT_TOWERS, BridgeTowerTextConfig
 from bridgetower.datasets.cifar import CIFAR
 from bridgetower.datasets.registry import dataset_spec
-from bridgetower.experiment import Experiment
+from bridgetower.experiment import Experiment, SettingsError
 from bridgetower.glue import GLUE
 from bridgetower.tasks import get_task
 from bridgetower.transforms import TRANSFORM_KEYS
@@ -138,11 +141,11 @@ def parse(config: str) -> tuple[Experiment, BridgeTowerTrainingArguments]:
     return experiment, args
 
 
-def model_config(experiment: Experiment) -> BridgeTowerConfig:
-    """The configuration of the run's model; fine-tuning takes that of its pre-trained checkpoint."""
+def model_config(experiment: Experiment, from_checkpoint: bool = True) -> BridgeTowerConfig:
+    """The configuration of the run's model; fine-tuning takes that of its pre-trained checkpoint, if there is one."""
     tokenizer = tokenizer_of(experiment)
     stored = None
-    if not experiment.model:
+    if not experiment.model and from_checkpoint:
         pretraining, _ = parse("pretrain_large_config.json" if "large" in experiment.source else "pretrain_config.json")
         stored = build_config(pretraining, tokenizer, None)
     return build_config(experiment, tokenizer, experiment.task.num_labels, stored)
@@ -198,10 +201,11 @@ def test_values_are_the_originals(config: str) -> None:
     assert theirs["val_check_interval"] == 1.0 and args.evaluation_strategy.value == "epoch"
 
 
+@pytest.mark.parametrize("from_checkpoint", [True, False])
 @pytest.mark.parametrize("config", SCRIPTS)
-def test_models_are_the_originals(config: str) -> None:
+def test_models_are_the_originals(config: str, from_checkpoint: bool) -> None:
     experiment, _ = parse(config)
-    ours, theirs = model_config(experiment), BridgeTowerConfig.from_original(original(SCRIPTS[config]))
+    ours, theirs = model_config(experiment, from_checkpoint), BridgeTowerConfig.from_original(original(SCRIPTS[config]))
     for name in _MODEL_FIELDS:
         mine, value = getattr(ours, name), getattr(theirs, name)
         if name == "objectives" and experiment.task.name != "pretrain":
@@ -237,6 +241,45 @@ def test_variants_differ_only_where_they_say(config: str) -> None:
         section, name = key.split(".")
         expected[section][name] = value
     assert content == expected
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_models_without_a_checkpoint_are_of_the_size_in_the_name(config: str) -> None:
+    """Built as a run from single towers builds them, but without memory for their parameters."""
+    experiment, _ = parse(config)
+    with paddle.LazyGuard():
+        model = get_task(experiment.task).model(model_config(experiment, from_checkpoint=False))
+    sizes: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        if not name.endswith("image_tower.position_embedding"):  # which grows with the image size
+            part = name.removeprefix("bridgetower.").split(".")[0]
+            sizes[part] = sizes.get(part, 0) + int(np.prod(parameter.shape))
+    text, image, width = (354_310_144, 302_916_608, 1024) if "large" in config else (124_055_040, 85_648_128, 768)
+    parts = {"text_tower": text, "image_tower": image, "text_pooler": width * (width + 1)}
+    alone = {"cifar": "image_tower", "glue": "text_tower"}.get(experiment.task.name)
+    assert {part: sizes.get(part) for part in parts} == {
+        part: size if alone in (None, part) else None for part, size in parts.items()}
+
+
+def test_a_checkpoint_has_what_the_file_leaves_out() -> None:
+    """A change of one setting keeps all others of a checkpoint; `new_model` is for runs without one."""
+    experiment, _ = parse("vqav2_large_config.json")
+    experiment = replace(experiment, model={"hidden_dropout_prob": 0.3, "text_config": {"hidden_dropout_prob": 0.2}})
+    stored = BridgeTowerConfig(text_config={"hidden_size": 384, "layer_norm_eps": 1e-6}, cross_layer_norm_eps=1e-5,
+                               num_hidden_layers=4, vision_config={"patch_size": 14, "image_size": 294}, num_labels=7)
+    stored.name_labels({3: "two"})
+    found = build_config(experiment, None, None, stored)
+    assert (found.hidden_size, found.num_hidden_layers, found.cross_layer_norm_eps) == (768, 4, 1e-5)
+    assert (found.text_config.hidden_size, found.text_config.layer_norm_eps) == (384, 1e-6)
+    assert (found.hidden_dropout_prob, found.text_config.hidden_dropout_prob) == (0.3, 0.2)
+    assert (found.vision_config.patch_size, found.vision_config.image_size) == (14, 574)
+    assert found.num_labels == 7 and found.label_names == {3: "two"}
+    assert build_config(experiment, None, None).hidden_size == 1024
+    for settings, message in (({"text_config": 3}, "model.text_config=3 is int"),
+                              ({"hidden_sise": 3}, "did you mean 'hidden_size'"),
+                              ({"text_config": {"hiden_size": 3}}, "text_config has no setting 'hiden_size'")):
+        with pytest.raises(SettingsError, match=message):
+            build_config(replace(experiment, model=settings), None, None, stored)
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -43,11 +43,12 @@ def miniature(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(miniature: Path, task: dict[str, Any], dataset: str, predict: bool = True, **training: Any
-        ) -> tuple[Path, dict[str, Any]]:
+def run(miniature: Path, task: dict[str, Any], dataset: str, predict: bool = True, data: dict[str, Any] | None = None,
+        **training: Any) -> tuple[Path, dict[str, Any]]:
     """Train two steps, evaluate and predict; returns the output folder and all metrics."""
     output = miniature / "_".join(str(value) for value in (*task.values(), dataset))
-    config = write_experiment(miniature, output.name, task, data={"datasets": [dataset]}, max_steps=2, **training)
+    config = write_experiment(miniature, output.name, task, data={"datasets": [dataset], **(data or {})}, max_steps=2,
+                              **training)
     files = {"--do_train": "train", "--do_eval": "eval"} | ({"--do_predict": "test"} if predict else {})
     assert train.main(["--config_name", str(config), "--data_root", str(miniature / "data"), "--output_dir",
                        str(output), *files, "--device", "cpu"]) == 0
@@ -125,7 +126,7 @@ def test_cifar_run(miniature: Path, train_classifier: bool) -> None:
     for name in (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"):
         rows.tofile(folder / name)
     task = {"name": "cifar", "train_classifier": train_classifier}
-    output, metrics = run(miniature, task, "cifar10", predict=False)
+    output, metrics = run(miniature, task, "cifar10", predict=False, data={"tokenizer": "no such folder"})
     assert metrics["eval_the_metric"] == metrics["eval_cifar_accuracy"]
     assert metrics["eval_cifar_accuracy"] * 6 == pytest.approx(round(metrics["eval_cifar_accuracy"] * 6))
     bias = load_weights(output)[0]["classifier.bias"]

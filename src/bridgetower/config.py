@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import difflib
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from paddlenlp.transformers import PretrainedConfig
 
 __all__ = ["BRIDGE_TYPES", "KNOWN_TEXT_TOWERS", "KNOWN_IMAGE_TOWERS", "BridgeTowerConfig", "BridgeTowerTextConfig",
-           "BridgeTowerVisionConfig"]
+           "BridgeTowerVisionConfig", "tower_settings"]
 
 #: The bridge definitions (a)-(i) of the paper's first ablation, then the two further ones of the Hugging Face port.
 BRIDGE_TYPES = ("add", "multiply", "gate", "dynamic_gate", "linear", "mlp", "cross_attention", "cross_attention_mlp",
@@ -229,21 +230,46 @@ class BridgeTowerConfig(PretrainedConfig):
         output["vision_config"] = self.vision_config.to_diff_dict(saving_file=saving_file)
         return output
 
+    @property
+    def label_names(self) -> dict[int, str]:
+        """The classes that have a name of their own: `id2label` without placeholders such as LABEL_0."""
+        return {index: name for index, name in self.id2label.items() if name != f"LABEL_{index}"}
+
+    def name_labels(self, names: Mapping[int, str]) -> None:
+        """Keep the names of the classes (of VQA: the answers) in `id2label`; the others get placeholders."""
+        self.id2label = {index: names.get(index, f"LABEL_{index}") for index in range(self.num_labels)}
+        self.label2id = {name: index for index, name in self.id2label.items()}
+
     def replace(self, **changes: Any) -> BridgeTowerConfig:
-        """A copy with some settings changed; `text_config` and `vision_config` take changes of the towers."""
+        """A copy with some settings changed; `text_config` and `vision_config` take changes of the towers.
+
+        The names of the classes are kept unless their number changes.
+        """
         fields = {name: getattr(self, name) for name in _MODEL_FIELDS}
         for tower in ("text_config", "vision_config"):
             new = changes.pop(tower, {})
             fields[tower] = new if isinstance(new, PretrainedConfig) else _changed(fields[tower], new)
-        return BridgeTowerConfig(**(fields | changes))
+        copied = BridgeTowerConfig(**(fields | changes))
+        if copied.num_labels == self.num_labels:
+            copied.name_labels(self.label_names)
+        return copied
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> BridgeTowerConfig:
-        """Build from the model section of an experiment file, where an unknown key is an error."""
+    def from_settings(cls, settings: Mapping[str, Any], base: BridgeTowerConfig | None = None) -> BridgeTowerConfig:
+        """Build from the model section of an experiment file, where an unknown key is an error.
+
+        Args:
+            settings: those of the section; a tower counts as a whole.
+            base: has what `settings` leave out; None: the defaults have.
+        """
         for name in settings:
             if name not in _MODEL_FIELDS:
                 raise ValueError(f"model has no setting {name!r}{_nearest(name, _MODEL_FIELDS)}")
-        return cls(**settings)
+        if base is None:
+            return cls(**settings)
+        classes = {"text_config": BridgeTowerTextConfig, "vision_config": BridgeTowerVisionConfig}
+        return base.replace(**{name: cls._tower(value, classes[name], name) if name in classes else value
+                               for name, value in settings.items()})
 
     @classmethod
     def from_original(cls, flat_config: Mapping[str, Any], towers: Mapping[str, Any] | None = None
@@ -291,6 +317,12 @@ _MODEL_FIELDS = ("text_config", "vision_config", "hidden_size", "num_hidden_laye
                  "attention_probs_dropout_prob", "cross_layer_norm_eps", "layer_norm_eps", "token_type_vocab_size",
                  "contrastive_hidden_size", "initial_temperature", "gather_global_negative",
                  "objectives", "head_hidden_scale", "initializer_range", "tie_word_embeddings", "num_labels")
+
+
+def tower_settings(tower: PretrainedConfig) -> dict[str, Any]:
+    """The settings of a tower that a person may write."""
+    names = [name for name in inspect.signature(type(tower).__init__).parameters if name not in ("self", "kwargs")]
+    return {name: getattr(tower, name) for name in names}
 
 
 def _changed(config: PretrainedConfig, changes: Mapping[str, Any]) -> PretrainedConfig:

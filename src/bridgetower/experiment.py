@@ -27,7 +27,7 @@ class DataSettings:
 
     Attributes:
         datasets: keys of the data sets, in order; see `bridgetower.datasets`.
-        tokenizer: a folder with tokenizer files, or a name on the Hugging Face hub.
+        tokenizer: a folder with tokenizer files, or a name on the Hugging Face hub; not read by tasks without texts.
         image_size: side of the square image in pixels.
         max_text_len: tokens a text is cut to.
         train_transform: image transform of training, for instance `clip` or `blip_randaug_wc`.
@@ -107,20 +107,24 @@ class Experiment:
 
     Attributes:
         source: the file, for messages.
-        model: settings of `BridgeTowerConfig` (its towers as `text_config` and `vision_config`); empty: those of the
-            checkpoint the run starts from.
+        model: settings of `BridgeTowerConfig` (its towers as `text_config` and `vision_config`, or known ones by name
+            as `text_tower` and `image_tower`); the checkpoint that a run starts from has those which are left out.
+        new_model: the same for a run without a checkpoint, which `model` changes; a run with one does not read it.
         data, task, optimization: as typed above.
         training: defaults of command-line flags, by the names of PaddleNLP's TrainingArguments.
     """
 
     source: str = "the settings"
     model: Mapping[str, Any] = field(default_factory=dict)
+    new_model: Mapping[str, Any] = field(default_factory=dict)
     data: DataSettings = field(default_factory=DataSettings)
     task: TaskSettings = field(default_factory=TaskSettings)
     optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
+#: Sections whose keys others know: `BridgeTowerConfig`, and the parser of the command line.
+_OPEN_SECTIONS = ("model", "new_model", "training")
 _SECTIONS = {"data": DataSettings, "task": TaskSettings, "optimization": OptimizationSettings}
 
 
@@ -169,14 +173,15 @@ def parse_experiment(values: Mapping[str, Any], source: str = "the settings") ->
     for name in values:
         if name not in known:
             raise SettingsError(f"{source}: no section {name!r}{nearest(name, known)} Sections are {', '.join(known)}")
-    for name in ("model", "training"):
+    for name in _OPEN_SECTIONS:
         if not isinstance(values.get(name, {}), Mapping):
             raise SettingsError(f"{source}: {name} is {type(values[name]).__name__}, expected an object with settings")
     try:
         typed: dict[str, Any] = {name: _section(kind, values.get(name, {}), name) for name, kind in _SECTIONS.items()}
     except SettingsError as error:
         raise SettingsError(f"{source}: {error}") from None
-    return Experiment(source, dict(values.get("model", {})), training=dict(values.get("training", {})), **typed)
+    typed |= {name: dict(values.get(name, {})) for name in _OPEN_SECTIONS}
+    return Experiment(source, **typed)
 
 
 def _assign(values: dict[str, Any], assignment: str) -> None:

@@ -65,6 +65,7 @@ class Task:
         write: writes the predictions of all processes, (file, columns, what they are about); None: it has none.
         prediction_file: name of that file in the output folder; empty: the task writes several into the folder.
         share_images: whether evaluation runs each image of a batch through its tower once.
+        reads_text, reads_images: what a sample holds; without text there is no tokenizer.
         draws: what else the batches hold, `mlm` or `itm`; None: as `settings.objectives` says.
         ranks_false_texts: whether a sample holds false captions.
         measure: measures a dataset as a whole instead of batch by batch, (model, dataset, loader of a dataset,
@@ -82,6 +83,8 @@ class Task:
     write: Callable[[Path, dict[str, np.ndarray], PredictionSource], None] | None = None
     prediction_file: str = ""
     share_images: bool = False
+    reads_text: bool = True
+    reads_images: bool = True
     draws: frozenset[str] | None = frozenset()
     ranks_false_texts: bool = False
     measure: Callable[[nn.Layer, ImageTextDataset, MakeLoader, TaskSettings], dict[str, float]] | None = None
@@ -230,9 +233,10 @@ TASKS: dict[str, Task] = {
                  prediction_file="retrieval.json", draws=frozenset({"itm"}), ranks_false_texts=True,
                  measure=partial(_measure_retrieval, candidates=lambda settings: None)),
     "cifar": Task(BridgeTowerForImageClassification, partial(_update_labelled, "cifar"), ("cifar_accuracy",), None,
-                  open_split=_open_cifar),
+                  reads_text=False, open_split=_open_cifar),
     "glue": Task(BridgeTowerForSequenceClassification, partial(_update_labelled, "glue"), ("glue_score",), None,
-                 _collect_labelled, write_glue_submission, score=_score_glue, open_split=_open_glue),
+                 _collect_labelled, write_glue_submission, reads_images=False, score=_score_glue,
+                 open_split=_open_glue),
     "irtr_itm_itc": Task(BridgeTowerForContrastiveRetrieval, _update_pairs, ("itm_accuracy",), "caption",
                          write=write_recall_table, prediction_file="retrieval.json",
                          measure=partial(_measure_retrieval, candidates=lambda settings: settings.k_test)),

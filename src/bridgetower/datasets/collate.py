@@ -31,7 +31,7 @@ class Collator:
     `labels` (B,) int64, or float32 for numbers. No samples (a batch that a resumed run skips) make {SKIPPED: [1]}.
 
     Attributes:
-        tokenizer: for the texts.
+        tokenizer: for the texts; None for samples without.
         max_text_len: L at most, first and last token included.
         padding: "longest" pads to the longest text of the batch, "max_length" to `max_text_len`.
         mlm: add `mlm_input_ids` and `mlm_labels` (B, L) int64, -100 where nothing is to be predicted.
@@ -44,7 +44,7 @@ class Collator:
         num_answers: C, answers or classes; needed for VQA with answers.
     """
 
-    tokenizer: BridgeTowerTokenizer
+    tokenizer: BridgeTowerTokenizer | None
     max_text_len: int
     padding: Padding = "longest"
     mlm: bool = False
@@ -87,13 +87,19 @@ class Collator:
             batch["labels"] = np.array([sample.label for sample in samples], dtype=dtype)
         return batch
 
+    @property
+    def _words(self) -> BridgeTowerTokenizer:
+        if self.tokenizer is None:
+            raise ValueError("the samples have texts, but the collator was given no tokenizer")
+        return self.tokenizer
+
     def _texts(self, samples: Sequence[Sample]) -> Batch:
         """Token ids, and the masked ones when asked for."""
         false_texts = len(samples[0].false_texts)
         texts = [text for sample in samples for text in (sample.text, *sample.false_texts)]
-        encoded = self.tokenizer.encode(texts, self.max_text_len)  # type: ignore[arg-type]
+        encoded = self._words.encode(texts, self.max_text_len)  # type: ignore[arg-type]
         width = self.max_text_len if self.padding == "max_length" else max(map(len, encoded.ids))
-        batch = self.tokenizer.pad(encoded.ids, width)
+        batch = self._words.pad(encoded.ids, width)
         if self.mlm:
             rows = slice(None, None, 1 + false_texts)
             batch |= self._masked(samples, encoded.ids[rows], encoded.special_tokens_mask[rows], width)
@@ -106,17 +112,17 @@ class Collator:
         self, samples: Sequence[Sample], ids: list[list[int]], special_mask: list[list[int]], width: int
     ) -> Batch:
         # Always on max_text_len positions: the draws, and the budget of whole words, must not depend on the batch.
-        padded = self.tokenizer.pad(ids, self.max_text_len)
+        padded = self._words.pad(ids, self.max_text_len)
         padding = padded["attention_mask"] == 0
-        special = (self.tokenizer.pad(special_mask, self.max_text_len)["input_ids"] == 1) | padding
+        special = (self._words.pad(special_mask, self.max_text_len)["input_ids"] == 1) | padding
         draws = draw_masking([draw_stream("mlm", s.seed, s.epoch, s.sample_index) for s in samples], self.max_text_len)
         if self.whole_word_masking:
-            continuation = self.tokenizer.is_continuation(padded["input_ids"])
+            continuation = self._words.is_continuation(padded["input_ids"])
             selected = select_words(special, padding, continuation, draws.select, self.mlm_probability)
         else:
             selected = select_tokens(special, draws.select, self.mlm_probability)
         masked, labels = mask_tokens(
-            padded["input_ids"], selected, draws, self.tokenizer.mask_token_id, self.tokenizer.vocab_size
+            padded["input_ids"], selected, draws, self._words.mask_token_id, self._words.vocab_size
         )
         return {"mlm_input_ids": masked[:, :width], "mlm_labels": labels[:, :width]}
 
