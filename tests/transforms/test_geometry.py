@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,9 +15,20 @@ from bridgetower.transforms.geometry import (
     HorizontalFlip,
     MinMaxResize,
     RandomResizedCrop,
+    ResizeAndCrop,
     ShortSideResize,
     SquareResize,
+    _exact_box,
+    resize,
 )
+
+#: Pictures of noise and the checksums of their bicubic 128x128 versions, by Pillow 9.5.
+RECORDED = [
+    ((480, 640), 2727555463),
+    ((396, 469), 2986293455),
+    ((640, 480), 1724388793),
+    ((100, 300), 3129595143),
+]
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -89,3 +102,77 @@ def test_flip_happens_half_of_the_time() -> None:
     generator = rng()
     flipped = [np.asarray(HorizontalFlip()(image, generator))[0, 0, 0] == 3 for _ in range(400)]
     assert 0.42 < np.mean(flipped) < 0.58
+
+
+def resized_and_cropped(image: Image.Image, size: int) -> bytes:
+    """The two steps one after the other, on the whole picture."""
+    return CenterCrop(size)(ShortSideResize(size)(image, rng()), rng()).tobytes()
+
+
+@settings(max_examples=150)
+@given(width=st.integers(1, 300), height=st.integers(1, 300), size=st.sampled_from([16, 31, 96, 144]),
+       seed=st.integers(0, 1000))
+def test_crop_within_the_resize_gives_the_same_bytes(width: int, height: int, size: int, seed: int) -> None:
+    image = Image.fromarray(rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+    assert ResizeAndCrop(size)(image, rng()).tobytes() == resized_and_cropped(image, size)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (640, 427), (427, 640), (500, 375), (375, 500), (640, 360),
+                                  (1024, 768), (2000, 100), (100, 2000), (289, 288), (288, 289), (300, 300)])
+@pytest.mark.parametrize("target", [224, 288, 384])
+def test_crop_within_the_resize_on_usual_sizes(size: tuple[int, int], target: int) -> None:
+    image = Image.fromarray(rng(sum(size)).integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
+    assert ResizeAndCrop(target)(image, rng()).tobytes() == resized_and_cropped(image, target)
+
+
+def test_crop_within_the_resize_keeps_alpha_apart() -> None:
+    image = Image.fromarray(rng().integers(0, 256, (90, 120, 4), dtype=np.uint8))
+    assert ResizeAndCrop(64)(image, rng()).tobytes() == resized_and_cropped(image, 64)
+
+
+def bicubic_weights(length: int, start: float, end: float, resized: int) -> list[tuple[int, list[int]]]:
+    """PIL's filter for [start, end) of a side: first input pixel and 22-bit weights of each output pixel, no zeros."""
+    scale = (end - start) / resized
+    reach = 2.0 * max(scale, 1.0)
+    weights = []
+    for number in range(resized):
+        center = start + (number + 0.5) * scale
+        first = max(0, int(center - reach + 0.5))
+        last = min(length, int(center + reach + 0.5))
+        x = np.abs((np.arange(first, last) - center + 0.5) / max(scale, 1.0))
+        cubic = np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((x - 5) * x + 8) * x * -0.5 + 2, 0.0))
+        fixed = np.trunc(cubic / cubic.sum() * (1 << 22) + np.copysign(0.5, cubic)).astype(int)
+        used = np.flatnonzero(fixed)
+        weights.append((first + int(used[0]), fixed[used[0]:used[-1] + 1].tolist()))
+    return weights
+
+
+@pytest.mark.parametrize("size", [224, 288, 384, 576])
+def test_a_box_between_whole_pixels_has_the_weights_of_the_whole_side(size: int) -> None:
+    boxes = 0
+    ratios = ((3, 4), (2, 3), (9, 16), (4, 5), (1, 2))
+    for short, long in [(k * a, k * b) for a, b in ratios for k in (40, 96, 120, 160)]:
+        resized = int(size * long / short)
+        left = round((resized - size) / 2)
+        box = _exact_box(long, resized, left, size)
+        if box is not None:
+            boxes += 1
+            assert bicubic_weights(long, *box, size) == bicubic_weights(long, 0, long, resized)[left:left + size]
+    assert boxes > 4
+
+
+@pytest.mark.parametrize("size", [(96, 300), (300, 96), (480, 640), (396, 469), (100, 100), (128, 300), (300, 128)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_resize_scales_along_the_rows_first(size: tuple[int, int], mode: str) -> None:
+    """On every release of Pillow; one call of 13.0 begins with the columns of the first, third and fourth picture."""
+    image = Image.fromarray(rng(1).integers(0, 256, (*size[::-1], len(mode)), dtype=np.uint8))
+    plain = image.convert("RGBa") if mode == "RGBA" else image
+    for step in ((128, size[1]), (128, 128)):
+        plain = plain.resize(step, Image.Resampling.BICUBIC)
+    assert resize(image, (128, 128)).tobytes() == plain.convert(mode).tobytes()
+
+
+@pytest.mark.parametrize("size, expected", RECORDED)
+def test_resize_gives_the_bytes_of_the_original(size: tuple[int, int], expected: int) -> None:
+    image = Image.fromarray(rng(7).integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
+    assert zlib.crc32(resize(image, (128, 128)).tobytes()) == expected

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 
-from bridgetower.transforms.randaugment import OPERATIONS, PILRandAugment, solarize_add
+from bridgetower.transforms.randaugment import OPERATIONS, PILRandAugment, sharpen, solarize_add
 from bridgetower.transforms.randaugment_cv2 import (
     CvRandAugment,
     auto_contrast,
@@ -17,6 +19,7 @@ from bridgetower.transforms.randaugment_cv2 import (
     shear,
     translate,
 )
+from bridgetower.transforms.value_tables import PendingPicture
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 
@@ -99,6 +102,51 @@ def test_pil_applies_every_draw(pixels: np.ndarray, monkeypatch: pytest.MonkeyPa
     turns = [value for name, value in calls if name == "Rotate"]
     assert {9.0, -9.0} == set(turns)
     assert {value for name, value in calls if name == "Color"} == {BY_NAME["Color"].value(9)}
+
+
+def contrasting(seed: int, width: int, height: int) -> Image.Image:
+    """A picture whose channels have narrow, wide and constant ranges of values."""
+    generator = np.random.default_rng(seed)
+    low, high = np.sort(generator.integers(0, 256, (2, 3)), axis=0)
+    return Image.fromarray(generator.integers(low, high + 1, (height, width, 3)).astype(np.uint8))
+
+
+@settings(max_examples=60)
+@given(names=st.lists(st.sampled_from(sorted(BY_NAME)), min_size=1, max_size=3), seed=st.integers(0, 1000),
+       width=st.integers(1, 40), height=st.integers(1, 40), strength=st.sampled_from([7, 9, 30]))
+def test_tables_give_what_the_operations_give(names: list[str], seed: int, width: int, height: int, strength: int
+                                              ) -> None:
+    picture = PendingPicture(contrasting(seed, width, height))
+    expected = picture.image
+    for operation in (BY_NAME[name] for name in names):
+        value = operation.value(strength)
+        expected = operation.apply(expected, value)
+        if operation.table is not None:
+            picture.put_on(operation.table(picture, value))
+        else:
+            picture.image = operation.apply(picture.resolve(), value)
+    assert picture.resolve().tobytes() == expected.tobytes()
+
+
+def test_operations_with_a_table() -> None:
+    assert {operation.name for operation in OPERATIONS if operation.table} == {
+        "AutoContrast", "Equalize", "Posterize", "Solarize", "SolarizeAdd", "Contrast", "Brightness"}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (5, 2), (3, 3), (64, 48)])
+@pytest.mark.parametrize("factor", [0.52, 0.64, 0.1, 1.9])
+def test_sharpness_is_pils(size: tuple[int, int], factor: float) -> None:
+    for seed in range(4):
+        image = contrasting(seed, *size)
+        assert sharpen(image, factor).tobytes() == ImageEnhance.Sharpness(image).enhance(factor).tobytes()
+
+
+def test_augmentation_and_its_split_are_one(pixels: np.ndarray) -> None:
+    for seed in range(60):
+        whole = PILRandAugment(2, 7)(Image.fromarray(pixels), np.random.default_rng(seed))
+        image, table = PILRandAugment(2, 7).augment(Image.fromarray(pixels), np.random.default_rng(seed))
+        looked_up = image if table is None else image.point(table.ravel().tolist())
+        assert whole.tobytes() == looked_up.tobytes()
 
 
 def test_cv2_brightness_and_sharpness_do_nothing_at_5(pixels: np.ndarray) -> None:

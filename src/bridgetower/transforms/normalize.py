@@ -27,9 +27,16 @@ class Normalization:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
-    def __call__(self, image: Image.Image) -> np.ndarray:
-        """The RGB picture as a normalised (3, H, W) float32 array."""
-        return look_up(image, self._tables)
+    def __call__(self, image: Image.Image, values: np.ndarray | None = None) -> np.ndarray:
+        """The RGB picture as a normalised (3, H, W) float32 array.
+
+        Args:
+            image: the picture.
+            values: (3, 256) uint8, what to make of each value before it is normalised; None leaves it.
+        """
+        if values is None:
+            return look_up(image, self._tables)
+        return look_up(image, [table[row] for table, row in zip(self._tables, values, strict=True)])
 
     @cached_property
     def _tables(self) -> list[np.ndarray]:

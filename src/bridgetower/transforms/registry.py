@@ -10,11 +10,10 @@ import numpy as np
 from PIL import Image
 
 from bridgetower.transforms.geometry import (
-    CenterCrop,
     HorizontalFlip,
     MinMaxResize,
     RandomResizedCrop,
-    ShortSideResize,
+    ResizeAndCrop,
     SquareResize,
 )
 from bridgetower.transforms.normalize import CLIP, IMAGENET, INCEPTION, Normalization
@@ -58,9 +57,12 @@ class ImageTransform:
                 raise ValueError(f"transform {self.key!r} is random; pass it a numpy Generator")
             rng = _NO_RANDOMNESS
         image = _as_mode(image, "RGBA" if self.keeps_alpha and _is_transparent(image) else "RGB")
-        for step in self.steps:
+        *steps, last = self.steps
+        for step in steps:
             image = step(image, rng)
-        return self.normalization(_as_mode(image, "RGB"))
+        if isinstance(last, PILRandAugment):  # what is left of it to look up goes into the table of the normalisation
+            return self.normalization(*last.augment(image, rng))
+        return self.normalization(_as_mode(last(image, rng), "RGB"))
 
 
 _NO_RANDOMNESS = np.random.default_rng(0)  # steps of a transform that is not random never draw from it
@@ -78,7 +80,7 @@ def _is_transparent(image: Image.Image) -> bool:
 
 
 def _resize_and_crop(size: int) -> list[Step]:
-    return [ShortSideResize(size), CenterCrop(size)]
+    return [ResizeAndCrop(size)]
 
 
 def _plain(steps: Callable[[int], Sequence[Step]], normalization: Normalization, keeps_alpha: bool = False) -> _Recipe:
