@@ -22,7 +22,7 @@ def prepare(argv: list[str]) -> Callable[[], None]:
     from bridgetower.tokenization import BridgeTowerTokenizer
     from bridgetower.towers import load_towers
     from trainer_util import BridgeTowerTrainer, checkpoint_to_resume, parse_arguments, write_settings
-    from utils import build_data, build_model, check_run
+    from utils import Weights, build_data, build_model, build_processor, check_run
 
     args, experiment = parse_arguments(argv)
     task = get_task(experiment.task)
@@ -31,16 +31,18 @@ def prepare(argv: list[str]) -> Callable[[], None]:
     wanted = {"train": args.do_train, "val": args.do_eval, "test": args.do_predict}
     splits = [split for split, is_wanted in wanted.items() if is_wanted]
     tokenizer = BridgeTowerTokenizer.from_pretrained(experiment.data.tokenizer) if task.reads_text else None
-    data = build_data(experiment, splits, args.data_root, tokenizer, args.seed)
+    processor = build_processor(experiment, tokenizer)
+    checkpoint = resume or args.checkpoint_path
+    weights = Weights.read(checkpoint) if checkpoint else None
+    data = build_data(experiment, splits, args.data_root, tokenizer, args.seed, weights)
     set_seed(args.seed)
-    model = build_model(experiment, tokenizer, data.eval_collator.num_answers, resume or args.checkpoint_path,
-                        new_heads=args.do_train and not resume)
-    if not (resume or args.checkpoint_path):
+    model = build_model(experiment, tokenizer, data, weights, new_heads=args.do_train and not resume)
+    if weights is None:
         load_towers(model, args.image_tower, args.text_tower)
     trainer = BridgeTowerTrainer(
         model, args=args, task=task, experiment=experiment, data_collator=data.train_collator,
         eval_collator=data.eval_collator, train_dataset=data.datasets.get("train"),
-        eval_dataset=data.datasets.get("val"), tokenizer=tokenizer, answers=data.answers)
+        eval_dataset=data.datasets.get("val"), tokenizer=processor, answers=data.answers)
 
     def run() -> None:
         write_settings(args, experiment)

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from paddlenlp.trainer import TrainingArguments
 
 from bridgetower.config import KNOWN_IMAGE_TOWERS, KNOWN_TEXT_TOWERS, BridgeTowerConfig, tower_settings
+from bridgetower.conversion import load_weights
 from bridgetower.datasets import AnswerVocabulary, Collator, DatasetOptions, ImageTextDataset, build_dataset
 from bridgetower.experiment import Experiment, SettingsError, nearest
 from bridgetower.modules import BridgeTowerForImageClassification, BridgeTowerPretrainedModel, load_into
 from bridgetower.modules.loading import HEADS
+from bridgetower.processing import BridgeTowerImageProcessor, BridgeTowerProcessor
 from bridgetower.tasks import TASKS, Task, get_task, task_model_config
 from bridgetower.tokenization import BridgeTowerTokenizer
 
@@ -63,9 +66,38 @@ def _check_schedule(experiment: Experiment, args: TrainingArguments) -> None:
                             "--lr_end 0, or --lr_scheduler_type constant for a rate that stays")
 
 
+@dataclass(frozen=True)
+class Weights:
+    """The checkpoint that a run starts from, or evaluates.
+
+    Attributes:
+        source: its path.
+        tensors: by our names.
+        config: None where the file does not say enough.
+    """
+
+    source: str
+    tensors: Mapping[str, np.ndarray]
+    config: BridgeTowerConfig | None
+
+    @classmethod
+    def read(cls, path: str) -> Weights:
+        """Read what `load_weights` can."""
+        tensors, stored = load_weights(path)
+        return cls(path, tensors, None if stored is None else BridgeTowerConfig(**stored))
+
+
 def build_data(experiment: Experiment, splits: list[str], data_root: str, tokenizer: BridgeTowerTokenizer | None,
-               seed: int) -> Data:
+               seed: int, weights: Weights | None = None) -> Data:
     """Open the splits that a run needs.
+
+    Args:
+        experiment: says which.
+        splits: any of train, val, test.
+        data_root: folder of the files.
+        tokenizer: None for a task that reads no texts.
+        seed: of every random draw.
+        weights: the checkpoint; without training, the answers of VQA are those that it has learned.
 
     Raises:
         FileNotFoundError: when an arrow file is missing; the message says which command makes it.
@@ -97,8 +129,9 @@ def build_data(experiment: Experiment, splits: list[str], data_root: str, tokeni
     for split, dataset in datasets.items():
         if not len(dataset):
             raise SettingsError(f"{experiment.source}: the {split} split of {', '.join(settings.datasets)} is empty")
-    answers = _answers(experiment, data_root, datasets) if experiment.task.name == "vqa" else None
-    num_answers = None if answers is None else experiment.task.num_labels or answers.num_answers
+    answers, num_answers = None, None
+    if experiment.task.name == "vqa":
+        answers, num_answers = _answers(experiment, data_root, datasets, weights)
     if task.open_split is not None:
         num_answers = next(iter(datasets.values())).num_labels
     common = dict(tokenizer=tokenizer, max_text_len=settings.max_text_len, padding=settings.padding,
@@ -108,14 +141,28 @@ def build_data(experiment: Experiment, splits: list[str], data_root: str, tokeni
                 Collator(share_images=task.share_images, **common), answers)
 
 
-def _answers(experiment: Experiment, data_root: str, datasets: dict[str, ImageTextDataset]) -> AnswerVocabulary:
-    """The answers in the training and validation tables, which prediction needs too."""
+def _answers(experiment: Experiment, data_root: str, datasets: dict[str, ImageTextDataset], weights: Weights | None
+             ) -> tuple[AnswerVocabulary, int]:
+    """The answers of VQA and their number: those that a trained checkpoint names, else those in the tables."""
+    stored = None if weights is None or "train" in datasets else weights.config
+    if weights is not None and stored is not None and stored.label_names:
+        answers = AnswerVocabulary(stored.label_names)
+        for index, answer in AnswerVocabulary.from_datasets(*datasets.values()).answers.items():
+            if answers[index] != answer:
+                raise SettingsError(f"{weights.source} was trained with other answers: its number {index} is "
+                                    f"{answers[index]!r}, in the tables of {data_root} it is {answer!r}")
+        return answers, stored.num_labels
     settings = experiment.data
     options = DatasetOptions(image_size=settings.image_size, transform_keys=(settings.eval_transform,))
-    needed = [datasets[split] if split in datasets
-              else build_dataset(settings.datasets, split, data_root, options)  # type: ignore[arg-type]
-              for split in ("train", "val")]
-    return AnswerVocabulary.from_datasets(*needed)
+    try:
+        needed = [datasets[split] if split in datasets
+                  else build_dataset(settings.datasets, split, data_root, options)  # type: ignore[arg-type]
+                  for split in ("train", "val")]
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}. The tables of training and validation are read for the answers, whose names "
+                                "the checkpoint does not hold") from None
+    answers = AnswerVocabulary.from_datasets(*needed)
+    return answers, experiment.task.num_labels or answers.num_answers
 
 
 #: Name of a tower in the model section -> its section, and the towers that are known by a name.
@@ -185,30 +232,45 @@ def build_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None,
     return task_model_config(base, get_task(experiment.task), experiment.task, num_labels)
 
 
-def build_model(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, num_labels: int | None,
-                checkpoint: str | None, new_heads: bool = True) -> BridgeTowerPretrainedModel:
+def build_processor(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None
+                    ) -> BridgeTowerProcessor | BridgeTowerImageProcessor | BridgeTowerTokenizer:
+    """What makes inputs of pictures and texts as the run's evaluation does, to be saved with its models.
+
+    Raises:
+        SettingsError: an unknown transform, or a random one.
+    """
+    settings, task = experiment.data, get_task(experiment.task)
+    if tokenizer is not None and not task.reads_images:
+        return tokenizer
+    try:
+        images = BridgeTowerImageProcessor.for_transform(settings.eval_transform, settings.image_size)
+    except (KeyError, ValueError) as error:
+        raise SettingsError(f"{experiment.source}: data.eval_transform: {error.args[0]}") from None
+    return images if tokenizer is None else BridgeTowerProcessor(images, tokenizer)
+
+
+def build_model(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, data: Data,
+                weights: Weights | None, new_heads: bool = True) -> BridgeTowerPretrainedModel:
     """The run's model, with the weights of a checkpoint where there is one.
 
     Args:
         experiment: see `build_config`.
         tokenizer: see `build_config`.
-        num_labels: see `build_config`.
-        checkpoint: what `load_weights` reads, or None for random weights.
+        data: knows the number of classes, and the names of VQA's.
+        weights: None: the model begins with random weights.
         new_heads: whether the checkpoint may lack the heads of the task, which training then begins anew.
 
     Raises:
         SettingsError: see `build_config`.
         ValueError: when the checkpoint does not fit; the message says which keys.
     """
-    from bridgetower.conversion import load_weights
-
-    tensors, stored = load_weights(checkpoint) if checkpoint else (None, None)
-    config = build_config(experiment, tokenizer, num_labels,
-                          BridgeTowerConfig(**stored) if isinstance(stored, dict) else stored)
+    config = build_config(experiment, tokenizer, data.eval_collator.num_answers, weights.config if weights else None)
     task: Task = get_task(experiment.task)
     model = task.model(config)
-    if tensors is not None:
-        load_into(model, tensors, str(checkpoint), may_miss=HEADS if new_heads else ())
+    names = dict(enumerate(task.classes)) if data.answers is None else data.answers.answers
+    model.config.name_labels(names)
+    if weights is not None:
+        load_into(model, weights.tensors, weights.source, may_miss=HEADS if new_heads else ())
     if not experiment.task.train_classifier:
         if not isinstance(model, BridgeTowerForImageClassification):
             raise SettingsError(f"{experiment.source}: task.train_classifier=false is for the task cifar; leave it out")

@@ -27,11 +27,19 @@ MODEL: dict[str, Any] = {
 }
 
 
+def _colour(number: int) -> str:
+    return list(COLOURS)[number % len(COLOURS)]
+
+
+def picture(number: int) -> Image.Image:
+    """The picture of a row."""
+    return Image.new("RGB", (32, 32), tuple(max(0, channel - number) for channel in COLOURS[_colour(number)]))
+
+
 def _picture(number: int) -> tuple[str, bytes]:
-    colour = list(COLOURS)[number % len(COLOURS)]
     stream = io.BytesIO()
-    Image.new("RGB", (32, 32), tuple(max(0, channel - number) for channel in COLOURS[colour])).save(stream, "PNG")
-    return colour, stream.getvalue()
+    picture(number).save(stream, "PNG")
+    return _colour(number), stream.getvalue()
 
 
 def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from bridgetower.preparation.tokenizer import train_tokenizer
 from bridgetower.processing import BridgeTowerImageProcessor, BridgeTowerProcessor
 from bridgetower.tokenization import BridgeTowerTokenizer
+from bridgetower.transforms import build_transform
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +198,28 @@ def test_data_side_imports_no_framework() -> None:
             "print([name for name in ('paddle', 'torch', 'transformers', 'huggingface_hub') if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("key", ["clip", "blip", "vit"])
+def test_a_transform_of_training_survives_saving(photographs: list[Image.Image], tmp_path: Path, key: str) -> None:
+    """The same values as evaluation reads, for pictures of any shape and with transparent pixels."""
+    transparent = photographs[0].convert("RGBA")
+    transparent.putalpha(photographs[0].convert("L"))
+    BridgeTowerImageProcessor.for_transform(key, 98).save_pretrained(tmp_path)
+    processor, transform = BridgeTowerImageProcessor.from_pretrained(tmp_path), build_transform(key, 98)
+    pictures = [*photographs, transparent]
+    inputs = processor(pictures, "np")
+    assert set(inputs) == {"pixel_values"} and inputs["pixel_values"].shape == (len(pictures), 3, 98, 98)
+    for values, picture in zip(inputs["pixel_values"], pictures, strict=True):
+        np.testing.assert_array_equal(values, transform(picture))
+    np.testing.assert_array_equal(processor(np.asarray(photographs[0]), "np")["pixel_values"][0],
+                                  inputs["pixel_values"][0])
+    stored = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    assert tuple(stored["image_mean"]) == transform.normalization.mean and stored["size"] == {"shortest_edge": 98}
+
+
+def test_a_transform_that_no_processor_has() -> None:
+    with pytest.raises(KeyError, match="did you mean 'clip'"):
+        BridgeTowerImageProcessor.for_transform("klip", 98)
+    with pytest.raises(ValueError, match="transform='clip_randaug' is random"):
+        BridgeTowerImageProcessor.for_transform("clip_randaug", 98)

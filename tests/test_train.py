@@ -18,9 +18,9 @@ import pytest
 from paddle.utils import unique_name
 
 import train
-from bridgetower import BridgeTowerForPreTraining, BridgeTowerForQuestionAnswering
+from bridgetower import BridgeTowerForPreTraining, BridgeTowerForQuestionAnswering, BridgeTowerProcessor
 from bridgetower.tokenization import BridgeTowerTokenizer
-from tests.miniature import MODEL, NUM_TEST, write_experiment, write_miniature, write_tables
+from tests.miniature import ANSWERS, MODEL, NUM_TEST, picture, write_experiment, write_miniature, write_tables
 
 ROOT = Path(train.__file__).parent
 VQA = {"name": "vqa"}
@@ -117,11 +117,37 @@ def test_question_answering_from_pretraining(experiment: Any, mini: Path, tmp_pa
 
     assert [row["question_id"] for row in answers(out)] == [10 * n + k for n in range(NUM_TEST) for k in range(3)]
     BridgeTowerTokenizer.from_pretrained(best)
-    assert BridgeTowerForQuestionAnswering.from_pretrained(best).config.num_labels == 6
+    model = BridgeTowerForQuestionAnswering.from_pretrained(best)
+    assert model.config.num_labels == 6 and list(model.config.id2label.values()) == ANSWERS
+    processor = BridgeTowerProcessor.from_pretrained(best)
+    inputs = processor([picture(number) for number in range(NUM_TEST)], ["what color is the square?"] * NUM_TEST, "pd")
+    found = model(**inputs).logits.argmax(axis=-1).tolist()
+    assert [model.config.id2label[index] for index in found] == [row["answer"] for row in answers(out)[::3]]
     assert run(config, tmp_path / "alone", "--checkpoint_path", str(best), "--do_eval", "--do_predict") == 0
     assert answers(tmp_path / "alone") == answers(out)
     assert logged(tmp_path / "alone", "eval_vqa_loss")[-1] == pytest.approx(logged(out, "eval_vqa_loss")[-1])
     assert max(scores) == pytest.approx(logged(tmp_path / "alone", "eval_vqa_score")[-1])
+
+
+def test_prediction_needs_the_test_table_only(experiment: Any, mini: Path, trained: Path, tmp_path: Path, capsys: Any
+                                              ) -> None:
+    """The checkpoint names its answers; one that was converted without them takes those of the training tables."""
+    (tmp_path / "data").mkdir()
+    shutil.copy(mini / "data/easy_vqa_test.arrow", tmp_path / "data")
+    flags = ("--do_predict", "--checkpoint_path")
+    config = experiment(VQA | {"num_labels": 3129})  # as the original's file says, whatever the checkpoint has
+    assert run(config, tmp_path / "alone", *flags, str(trained), data=tmp_path / "data") == 0
+    assert {row["answer"] for row in answers(tmp_path / "alone")} <= set(ANSWERS)
+    unnamed = shutil.copytree(trained, tmp_path / "unnamed")
+    stored = json.loads((unnamed / "config.json").read_text())
+    (unnamed / "config.json").write_text(json.dumps(stored | {"id2label": {n: f"LABEL_{n}" for n in range(6)}}))
+    assert run(experiment(VQA), tmp_path / "no", *flags, str(unnamed), data=tmp_path / "data") == 2
+    assert "easy_vqa_train.arrow does not exist" in (error := capsys.readouterr().err) and "names the" in error
+    assert run(experiment(VQA), tmp_path / "tables", *flags, str(unnamed)) == 0
+    assert answers(tmp_path / "tables") == answers(tmp_path / "alone")
+    (unnamed / "config.json").write_text(json.dumps(stored | {"id2label": {n: f"no {n}" for n in range(6)}}))
+    assert run(experiment(VQA), tmp_path / "other", *flags, str(unnamed)) == 2
+    assert "trained with other answers: its number 0 is 'no 0', in the tables" in capsys.readouterr().err
 
 
 def test_model_settings_may_come_from_the_checkpoint(experiment: Any, mini: Path, tmp_path: Path) -> None:

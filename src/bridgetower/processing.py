@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from bridgetower.tokenization import BridgeTowerTokenizer, Padding
-from bridgetower.transforms import CLIP, look_up
+from bridgetower.transforms import CLIP, ImageTransform, build_transform, look_up
 
 __all__ = ["BridgeTowerImageProcessor", "BridgeTowerProcessor"]
 
@@ -44,6 +44,9 @@ class BridgeTowerImageProcessor:
         do_normalize, image_mean, image_std: (value - mean) / std for red, green and blue.
         do_pad: give pictures of different sizes the same one (zeros at the right and at the bottom), and return
             `pixel_mask`, 1 where there is a picture.
+        transform: name of an image transform of `bridgetower.transforms`, as training writes it for its model. It and
+            `size` then say all that is done to a picture, and the settings above but `do_pad` only come near it, for
+            programs that do not know the name.
     """
 
     do_resize: bool = True
@@ -58,6 +61,7 @@ class BridgeTowerImageProcessor:
     image_mean: Sequence[float] = CLIP.mean
     image_std: Sequence[float] = CLIP.std
     do_pad: bool = True
+    transform: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", {"shortest_edge": _shortest_edge("size", self.size)})
@@ -69,6 +73,27 @@ class BridgeTowerImageProcessor:
         object.__setattr__(self, "image_std", tuple(self.image_std))
         if len(self.image_mean) != 3 or len(self.image_std) != 3:
             raise ValueError(f"image_mean={self.image_mean} and image_std={self.image_std} need three values each")
+        if self.transform is not None and self._named_transform().is_random:
+            raise ValueError(f"transform={self.transform!r} is random; name one that always gives the same, as 'clip'")
+
+    @classmethod
+    def for_transform(cls, transform: str, image_size: int) -> BridgeTowerImageProcessor:
+        """What evaluation with an image transform does to a picture.
+
+        Args:
+            transform: see the class.
+            image_size: side of the square in pixels.
+
+        Raises:
+            KeyError: an unknown transform.
+            ValueError: a random one.
+        """
+        normalization = build_transform(transform, image_size).normalization
+        return cls(size=image_size, crop_size=image_size, size_divisor=1, image_mean=normalization.mean,
+                   image_std=normalization.std, do_pad=False, transform=transform)
+
+    def _named_transform(self) -> ImageTransform:
+        return build_transform(str(self.transform), self.size["shortest_edge"])
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> BridgeTowerImageProcessor:
@@ -98,6 +123,8 @@ class BridgeTowerImageProcessor:
         target = Path(folder).expanduser()
         target.mkdir(parents=True, exist_ok=True)
         config = {"image_processor_type": type(self).__name__, **asdict(self)}
+        if self.transform is None:
+            del config["transform"]
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target, delete=False) as stream:
             json.dump(config, stream, indent=2)
         os.chmod(stream.name, 0o644)
@@ -123,7 +150,7 @@ class BridgeTowerImageProcessor:
             # As in the Hugging Face port, a size given here changes the resize alone.
             settings.setdefault("crop_size", self.crop_size or self.size)
             return replace(self, **settings)(images, return_tensors)
-        pictures = [self._process(_rgb(image)) for image in _as_list(images)]
+        pictures = [self._process(image) for image in _as_list(images)]
         data: dict[str, list[np.ndarray]] = {"pixel_values": pictures}
         if self.do_pad:
             height, width = (max((picture.shape[axis] for picture in pictures), default=0) for axis in (1, 2))
@@ -134,8 +161,11 @@ class BridgeTowerImageProcessor:
                 data["pixel_mask"].append(np.pad(np.ones(picture.shape[1:], np.int64), ((0, bottom), (0, right))))
         return _as_tensors(data, return_tensors)
 
-    def _process(self, image: Image.Image) -> np.ndarray:
-        """One RGB picture as (3, H, W): float32, or uint8 when neither rescaled nor normalised."""
+    def _process(self, picture: ImageInput) -> np.ndarray:
+        """One picture as (3, H, W): float32, or uint8 when neither rescaled nor normalised."""
+        if self.transform is not None:  # it minds transparent pixels itself
+            return self._named_transform()(_rgb(picture) if isinstance(picture, np.ndarray) else picture)
+        image = _rgb(picture)
         if self.do_resize:
             image = image.resize(self._target_size(*image.size), self.resample)
         if self.do_center_crop:

@@ -66,6 +66,7 @@ class Task:
         prediction_file: name of that file in the output folder; empty: the task writes several into the folder.
         share_images: whether evaluation runs each image of a batch through its tower once.
         reads_text, reads_images: what a sample holds; without text there is no tokenizer.
+        classes: names of the classes, where they are always the same.
         draws: what else the batches hold, `mlm` or `itm`; None: as `settings.objectives` says.
         ranks_false_texts: whether a sample holds false captions.
         measure: measures a dataset as a whole instead of batch by batch, (model, dataset, loader of a dataset,
@@ -85,6 +86,7 @@ class Task:
     share_images: bool = False
     reads_text: bool = True
     reads_images: bool = True
+    classes: tuple[str, ...] = ()
     draws: frozenset[str] | None = frozenset()
     ranks_false_texts: bool = False
     measure: Callable[[nn.Layer, ImageTextDataset, MakeLoader, TaskSettings], dict[str, float]] | None = None
@@ -219,7 +221,8 @@ def _measure_retrieval(model: Any, dataset: ImageTextDataset, make_loader: MakeL
 def _classes(name: str, model: type[BridgeTowerPretrainedModel], classes: tuple[str, ...]) -> Task:
     """A task that sorts pairs into classes and selects by its dev table."""
     return Task(model, partial(_update_classes, name), (f"{name}_dev_accuracy",), name, _collect_classes,
-                partial(write_class_predictions, classes=classes), f"{name}_predictions.csv", share_images=True)
+                partial(write_class_predictions, classes=classes), f"{name}_predictions.csv", share_images=True,
+                classes=classes)
 
 
 TASKS: dict[str, Task] = {

@@ -12,6 +12,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from bridgetower.conversion import CheckpointError, Options, plan_conversion, plan_reverse, read_checkpoint
+from tests.goldens import FOLDER
 
 from .checkpoints import CASES, ORIGINAL, lightning, tensors, write_port_folder
 
@@ -61,6 +62,18 @@ def test_settings_there_and_back(case: str, tmp_path: Path) -> None:
     second = _forward(_back(first, output=tmp_path / "back.ckpt"), tmp_path / "second")
     assert _typed(first) == _typed(second)
     assert (first / "model_state.pdparams").read_bytes() == (second / "model_state.pdparams").read_bytes()
+
+
+@pytest.mark.parametrize(("case", "name"), [("irtr", "BridgeTowerForRetrievalRanking"),
+                                            ("irtr_itm_itc", "BridgeTowerForContrastiveRetrieval"),
+                                            ("pretrain_itm_itc_hard", "BridgeTowerForPreTraining")])
+def test_the_class_there_and_back(case: str, name: str, tmp_path: Path) -> None:
+    """The recorded checkpoints of the original, with their settings beside them."""
+    first = _forward(FOLDER / case / "weights.ckpt", tmp_path / "first")
+    second = _forward(_back(first, output=tmp_path / "back.ckpt"), tmp_path / "second")
+    for folder in (first, second):
+        assert json.loads((folder / "config.json").read_text())["architectures"] == [name]
+    assert _typed(first) == _typed(second)
 
 
 def test_half_precision_there_and_back(tmp_path: Path) -> None:

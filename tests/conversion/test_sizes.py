@@ -55,6 +55,7 @@ def test_weights_fit_their_own_configuration(case: str) -> None:
     ("huggingface_itc", "architectures", ["BridgeTowerForContrastiveLearning"]),
     ("huggingface_mlm", "architectures", ["BridgeTowerForMaskedLM"]),
     ("pretrain_bert", "architectures", ["BridgeTowerForPreTraining"]),
+    ("irtr", "architectures", ["BridgeTowerForRetrievalRanking"]),
 ])  # fmt: skip
 def test_what_the_weights_show(case: str, key: str, value: Any) -> None:
     assert _config(case)[key] == value
@@ -73,6 +74,19 @@ def test_text_towers(case: str, kind: str, epsilon: float, padding: int | None) 
 def test_hard_negatives_are_told_by_the_settings() -> None:
     losses = CASES["pretrain_roberta"]["config"]["loss_names"] | {"itm": 0, "itc": 0, "itm_itc": 1}
     assert _config("pretrain_roberta", loss_names=losses)["objectives"] == ["mlm", "itm_itc"]
+
+
+@pytest.mark.parametrize("losses, name, learned", [
+    ({"irtr_itm_itc": 1}, "BridgeTowerForContrastiveRetrieval", ["itm_itc"]),
+    (None, "BridgeTowerForContrastiveRetrieval", ["itm_itc"]),
+    ({"itm": 1, "itc": 1}, "BridgeTowerForPreTraining", ["itm", "itc"]),
+    ({"itm_itc": 1}, "BridgeTowerForPreTraining", ["itm_itc"]),
+])  # fmt: skip
+def test_retrieval_has_heads_of_pretraining(losses: dict[str, int] | None, name: str, learned: list[str]) -> None:
+    shapes = {key: shape for key, shape in _shapes("pretrain_roberta").items() if not key.startswith("mlm_head.")}
+    source = CASES["pretrain_roberta"]["config"] | {"loss_names": losses}
+    config = derive_config(shapes, "original", source, CASES["pretrain_roberta"]["towers"])
+    assert (config["architectures"], config["objectives"]) == ([name], learned)
 
 
 def _big_shapes() -> dict[str, tuple[int, ...]]:

@@ -15,7 +15,7 @@ from .loading import DECODER, WORDS, shapes_of
 from .mapping import BASE_PREFIX, from_paddle
 from .report import Report, count_parts
 from .shapes import check_shapes
-from .sizes import KNOWN_TEXT_TOWERS, TASK_CLASSES, objectives
+from .sizes import CONTRASTIVE_RETRIEVAL, KNOWN_TEXT_TOWERS, TASK_CLASSES, objectives
 from .targets import Output
 from .writers import Progress, num_bytes, write_safetensors, write_torch
 
@@ -31,7 +31,7 @@ _PORT_CLASSES = {
     "none": "BridgeTowerModel",
 }
 _PORT_HEAD_NAMES = {"mlm": ("mlm_head.",), "itm": ("itm_head.",), "itc": ("itc_", "logit_scale"), "none": ()}
-_TASKS = {name: task for task, name in TASK_CLASSES.items()}
+_TASKS = {name: task for task, name in TASK_CLASSES.items()} | {CONTRASTIVE_RETRIEVAL: "irtr_itm_itc"}
 _PATCH_NAMES = {(32, 768): "CLIP-ViT-B/32", (16, 768): "CLIP-ViT-B/16", (14, 1024): "CLIP-ViT-L/14"}
 
 
@@ -155,6 +155,8 @@ def flat_config(config: BridgeTowerConfig, shapes: dict[str, tuple[int, ...]], t
     active = set(config.objectives) | set(objectives(shapes, {})) | {task}
     if "itm_itc" in active:
         active -= {"itm", "itc"}
+    if task == "irtr_itm_itc":
+        active -= {"itm", "itc", "itm_itc"}
     if "rank_head.bias" in shapes:
         active.add("irtr")
     losses = ("itm", "mlm", "itc", "itm_itc", "irtr_itm_itc", "vqa", "nlvr2", "irtr", "snli")

@@ -130,7 +130,6 @@ def cross_modal_sizes(shapes: Shapes) -> Settings:
     return sizes
 
 
-
 # Our setting to the original's, for what no weight of the checkpoint may show.
 _ORIGINAL_SETTINGS = {
     "initial_temperature": "temperature",
@@ -157,13 +156,26 @@ TASK_CLASSES = {
 }
 
 
-def architecture(shapes: Shapes, task: str) -> str:
-    """The class of ours that has the heads of a checkpoint."""
+#: Class of ours for retrieval fine-tuning by ITC and ITM with hard negatives.
+CONTRASTIVE_RETRIEVAL = "BridgeTowerForContrastiveRetrieval"
+
+
+def architecture(shapes: Shapes, task: str, source: Settings) -> str:
+    """The class of ours that has the heads of a checkpoint.
+
+    Retrieval fine-tuning by ITC has two heads of pre-training: `source` names it, or else the missing head of MLM
+    does, without which nobody pre-trains.
+    """
     if task:
         return TASK_CLASSES[task]
     if "itc_cross_modal_head.bias" in shapes:
         return "BridgeTowerForContrastiveLearning"
+    if "rank_head.bias" in shapes:
+        return "BridgeTowerForRetrievalRanking"
+    losses = source.get("loss_names") or {}
     heads = [name for name, head in _OBJECTIVE_HEADS.items() if head in shapes]
+    if losses.get("irtr_itm_itc") or (not losses and heads == ["itm", "itc"]):
+        return CONTRASTIVE_RETRIEVAL
     single = {"mlm": "BridgeTowerForMaskedLM", "itm": "BridgeTowerForImageAndTextRetrieval"}
     if len(heads) == 1 and heads[0] in single:
         return single[heads[0]]
@@ -203,8 +215,9 @@ def derive_config(
         settings = _port_settings(source, config["text_config"])
     else:
         settings = _original_settings(source, sizes["hidden_size"], towers)
-    sizes["objectives"] = objectives(shapes, source)
-    return config | settings | sizes | {"architectures": [architecture(shapes, task)]}
+    name = architecture(shapes, task, source)
+    sizes["objectives"] = ["itm_itc"] if name == CONTRASTIVE_RETRIEVAL else objectives(shapes, source)
+    return config | settings | sizes | {"architectures": [name]}
 
 
 def _text_config(shapes: Shapes, layout: str, source: Settings, tower: Settings) -> Settings:
