@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from bridgetower.datasets import AnswerVocabulary
-from bridgetower.predictions import PredictionSource, write_text_safely, write_vqa_submission
+from bridgetower.predictions import PredictionSource, write_class_predictions, write_text_safely, write_vqa_submission
 
 
 def test_vqa_submission(tmp_path: Path) -> None:
@@ -34,3 +35,19 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         write_text_safely(tmp_path / "a.txt", "half \ud800")
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"] and (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_the_evaluation_script_of_nlvr2_can_read_its_predictions(tmp_path: Path, caplog: pytest.LogCaptureFixture
+                                                                 ) -> None:
+    """It splits each line at its commas and takes the first two columns."""
+    texts = ["one, two", "is \"it\"", "no"]
+    records = [SimpleNamespace(identifier=f"dev-7-{row}-1", table_name="nlvr2_dev", row=row, text=text)
+               for row, text in enumerate(texts)]
+    columns = {"sample_index": np.array([2, 0, 1, 0]),
+               "scores": np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.2, 0.8]], np.float32)}
+    source = PredictionSource(SimpleNamespace(record=records.__getitem__))
+    write_class_predictions(tmp_path / "nlvr2.csv", columns, source, ("False", "True"))
+    lines = (tmp_path / "nlvr2.csv").read_text().splitlines()
+    assert dict(line.split(",")[:2] for line in lines[1:]) == {  # type: ignore[misc]
+        "dev-7-0-1": "True", "dev-7-1-1": "True", "dev-7-2-1": "False"}
+    assert len(lines) == 4 and [row[4] for row in csv.reader(lines)] == ["text", *texts] and not caplog.records

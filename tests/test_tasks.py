@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 import paddle
 import pytest
+from PIL import Image
 
 import train
+from bridgetower import BridgeTowerImageProcessor
 from bridgetower.conversion import load_weights
 from bridgetower.experiment import SettingsError, TaskSettings
 from bridgetower.glue import GLUE
 from bridgetower.metrics import Metrics
 from bridgetower.preparation.schemas import NLVR2, SNLI_VE
 from bridgetower.tasks import TASKS, get_task
+from bridgetower.tokenization import BridgeTowerTokenizer
 from tests.goldens import Golden
 from tests.miniature import NUM_TEST, _picture, _write, write_experiment, write_miniature
 
@@ -58,12 +61,14 @@ def run(miniature: Path, task: dict[str, Any], dataset: str, predict: bool = Tru
 
 @pytest.mark.parametrize(("name", "classes"), [("snli", ["contradiction", "neutral", "entailment"]),
                                                ("nlvr2", ["False", "True"])])
-def test_classification_run(miniature: Path, name: str, classes: list[str]) -> None:
+def test_classification_run(miniature: Path, name: str, classes: list[str], caplog: pytest.LogCaptureFixture
+                            ) -> None:
     output, metrics = run(miniature, {"name": name}, name)
     dev, test = (f"{name}_{split}" for split in SPLITS[name][1:])
     for table in (dev, test):
         assert 0 <= metrics[f"eval_{table}_accuracy"] <= 1 and metrics[f"eval_{table}_loss"] > 0
     assert metrics["eval_the_metric"] == metrics[f"eval_{dev}_accuracy"]
+    assert list(json.loads((output / "config.json").read_text())["id2label"].values()) == classes
     with open(output / f"{name}_predictions.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["table"] for row in rows] == [dev] * 2 * NUM_ROWS + [test] * 2 * NUM_ROWS
@@ -73,7 +78,9 @@ def test_classification_run(miniature: Path, name: str, classes: list[str]) -> N
         assert row["prediction"] == classes[int(np.argmax(scores))] and sum(scores) == pytest.approx(1, abs=1e-5)
     texts = {"snli": ["a red square", "is it white?"], "nlvr2": ["a red square", "is it, red"]}[name]
     assert [row["text"] for row in rows[:2]] == texts
-    assert rows[0]["image"] == ("dev-0-0" if name == "nlvr2" else "")
+    assert [row["identifier"] for row in rows[:2]] == (["dev-0-0"] * 2 if name == "nlvr2" else ["", ""])
+    # Files of the original name image pairs, not sentences.
+    assert ("several texts have one identifier" in caplog.text) is (name == "nlvr2")
 
 
 @pytest.mark.parametrize("task", [{"name": "irtr", "num_false_texts": 2}, {"name": "irtr_itm_itc", "k_test": 3}])
@@ -130,6 +137,9 @@ def test_cifar_run(miniature: Path, train_classifier: bool) -> None:
     assert metrics["eval_the_metric"] == metrics["eval_cifar_accuracy"]
     assert metrics["eval_cifar_accuracy"] * 6 == pytest.approx(round(metrics["eval_cifar_accuracy"] * 6))
     bias = load_weights(output)[0]["classifier.bias"]
+    assert not (output / "tokenizer.json").exists()
+    pixels = BridgeTowerImageProcessor.from_pretrained(output)(Image.new("RGB", (9, 7)), "np")["pixel_values"]
+    assert pixels.shape == (1, 3, 32, 32)
     assert bias.shape == (10,) and bool(np.abs(bias).max() > 0) is train_classifier
 
 
@@ -145,6 +155,9 @@ def test_glue_run(miniature: Path, name: str) -> None:
     assert metrics["eval_the_metric"] == metrics["eval_glue_score"] and metrics["eval_glue_loss"] > 0
     names = [f"{part}_{metric}" if part else metric for part in task.parts or ("",) for metric in task.metrics]
     assert {f"eval_{metric}" for metric in names} <= set(metrics)
+    assert not (output / "preprocessor_config.json").exists()
+    assert BridgeTowerTokenizer.from_pretrained(output).vocab_size == BridgeTowerTokenizer.from_pretrained(
+        miniature / "tokenizer").vocab_size
     for file in task.files:
         assert len((output / file).read_text().splitlines()) == 1 + 5
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ import numpy as np
 
 __all__ = ["AnswerNames", "PredictionSource", "write_class_predictions", "write_glue_submission", "write_recall_table",
            "write_text_safely", "write_vqa_submission"]
+
+logger = logging.getLogger(__name__)
 
 
 def write_text_safely(path: Path, text: str) -> None:
@@ -66,7 +69,9 @@ def write_vqa_submission(path: Path, columns: dict[str, np.ndarray], source: Pre
 
 def write_class_predictions(path: Path, columns: dict[str, np.ndarray], source: PredictionSource,
                             classes: Sequence[str]) -> None:
-    """Write one row a text as CSV: table, row, image, text, prediction, and the score of each class.
+    """Write one line a text as CSV: identifier, prediction, table, row, text, and the score of each class.
+
+    NLVR2's evaluation script reads the first two columns. Visual entailment has no identifiers.
 
     Args:
         path: the file.
@@ -77,11 +82,16 @@ def write_class_predictions(path: Path, columns: dict[str, np.ndarray], source: 
     _, first = np.unique(columns["sample_index"], return_index=True)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["table", "row", "image", "text", "prediction", *classes])
+    writer.writerow(["identifier", "prediction", "table", "row", "text", *classes])
+    identifiers = []
     for sample, scores in zip(columns["sample_index"][first], columns["scores"][first], strict=True):
         record = source.dataset.record(int(sample))
-        writer.writerow([record.table_name, record.row, record.identifier or "", record.text,
-                         classes[int(scores.argmax())], *(f"{score:.6f}" for score in scores)])
+        identifiers.append(record.identifier or "")
+        writer.writerow([identifiers[-1], classes[int(scores.argmax())], record.table_name, record.row, record.text,
+                         *(f"{score:.6f}" for score in scores)])
+    if any(identifiers) and len(set(identifiers)) < len(identifiers):
+        logger.warning("%s: several texts have one identifier, as the tables name image pairs only; for NLVR2's "
+                       "evaluation script make the tables again with python -m bridgetower.preparation nlvr2", path)
     write_text_safely(path, text.getvalue())
 
 

@@ -8,27 +8,13 @@ import pytest
 
 from bridgetower.preparation.schemas import CAPTIONS
 
-from .raw_data import has_schema, make_image, row_order, rows, run, write_json
-
-ROOT = "mscoco_flickr30k_vqav2_snli_ve"
+from .raw_data import SHARED, coco_release, flickr_release, has_schema, row_order, rows, run, write_json
 
 
 @pytest.fixture
 def coco(tmp_path: Path) -> Path:
-    """Eight annotated images over both folders and four splits, one that is not annotated, one that is no JPEG."""
-    root = tmp_path / "data" / ROOT
-    entries = []
-    for number in range(8):
-        folder = "train2014" if number < 4 else "val2014"
-        name = f"COCO_{folder}_{number:012}.jpg"
-        make_image(root / folder / name)
-        sentences = [{"raw": f" Caption {k} of {number}. ", "tokens": ["x"]} for k in range(number % 3 + 5)]
-        split = ("train", "train", "restval", "val", "test", "restval", "train", "val")[number]
-        entries.append({"filename": name, "split": split, "sentences": sentences, "imgid": number})
-    write_json(root / "karpathy/dataset_coco.json", {"images": entries, "dataset": "coco"})
-    make_image(root / "train2014/COCO_train2014_000000000099.jpg")
-    make_image(root / "train2014/readme.png")
-    return root
+    coco_release(tmp_path / "data" / SHARED)
+    return tmp_path / "data" / SHARED
 
 
 def test_coco(coco: Path, tmp_path: Path) -> None:
@@ -65,18 +51,15 @@ def test_a_missing_image(coco: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_flickr30k(tmp_path: Path) -> None:
-    entries = []
-    for number, split in enumerate(("train", "val", "test", "train")):
-        make_image(tmp_path / "flickr30k-images" / f"{number}.jpg")
-        entries.append({"filename": f"{number}.jpg", "split": split, "sentences": [{"raw": f"{number}"}] * 5})
-    write_json(tmp_path / "karpathy/dataset_flickr30k.json", {"images": entries})
+    flickr_release(tmp_path)
     assert run("f30k", "--source", tmp_path, "--output", tmp_path / "out") == 0
     assert {path.name: len(rows(path)) for path in (tmp_path / "out").iterdir()} == {
         "f30k_caption_karpathy_train.arrow": 2,
         "f30k_caption_karpathy_val.arrow": 1,
         "f30k_caption_karpathy_test.arrow": 1,
     }
-    assert rows(tmp_path / "out/f30k_caption_karpathy_val.arrow")[0]["caption"] == ["1"] * 5
+    assert rows(tmp_path / "out/f30k_caption_karpathy_val.arrow")[0]["caption"] == [
+        f"1 said {k}" for k in range(5)]
 
 
 def test_images_of_another_data_set(coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,46 +5,33 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bridgetower.preparation.schemas import VG_CAPTIONS, VQA
 
-from .raw_data import has_schema, make_image, row_order, rows, run, vqa_release, write_json
+from .raw_data import (
+    SHARED,
+    genome_questions,
+    genome_regions,
+    genome_release,
+    has_schema,
+    row_order,
+    rows,
+    run,
+    vqa_release,
+)
 
 
 @pytest.fixture
 def genome(tmp_path: Path) -> Path:
-    """Images 1-12, of which 1-6 come from COCO: 1-3 of Karpathy's train, 4 val, 5 test, 6 of none."""
-    root = tmp_path / "data" / "vg"
-    for number in range(1, 13):
-        make_image(root / "images" / ("VG_100K" if number % 2 else "VG_100K_2") / f"{number}.jpg")
-    karpathy = {"train": [11, 12, 13], "val": [14], "test": [15]}
-    for split, ids in karpathy.items():
-        path = root / "coco_splits" / f"karpathy_{split}_images.txt"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("".join(f"val2014/COCO_val2014_{coco:012}.jpg {coco}\n" for coco in ids))
-    meta = [{"image_id": n, "coco_id": 10 + n if n <= 6 else None, "url": f"x/VG_100K/{n}.jpg"} for n in range(1, 13)]
-    write_json(root / "image_data.json", meta)
-    vqa_release(tmp_path / "data" / "mscoco_flickr30k_vqav2_snli_ve")
-    return root
+    genome_release(tmp_path / "data" / "vg")
+    vqa_release(tmp_path / "data" / SHARED)
+    return tmp_path / "data" / "vg"
 
 
 def test_captions(genome: Path, tmp_path: Path) -> None:
-    def region(image_id: int, phrase: str) -> dict[str, Any]:
-        return {
-            "image_id": image_id,
-            "phrase": phrase,
-            "width": 5,
-            "height": 6,
-            "x": len(phrase),
-            "y": 8,
-            "region_id": 1,
-        }
-
-    regions = [[region(n, f"{n} a"), region(n, f"the {n} b")] for n in range(1, 12)]
-    write_json(genome / "annotations/region_descriptions.json", [{"id": 1, "regions": r} for r in (*regions, [])])
+    genome_regions(genome)
     assert run("vg", "--source", tmp_path / "data", "--output", tmp_path / "out") == 0
     path = tmp_path / "out" / "vg.arrow"
     assert has_schema(path, VG_CAPTIONS)
@@ -86,25 +73,7 @@ def test_a_split_that_cannot_be(
 
 @pytest.fixture
 def questions(genome: Path) -> None:
-    def qa(image_id: int, number: int, question: str, answer: str) -> dict[str, Any]:
-        return {"image_id": image_id, "qa_id": image_id * 100 + number, "question": question, "answer": answer}
-
-    entries = [
-        [
-            qa(1, 0, "is it?", "No idea."),  # not in the vocabulary, so the next one gives the number
-            qa(1, 1, "is it?", "Yes."),
-            qa(1, 2, "is it?", "yes"),
-            qa(1, 3, "how many?", "two"),
-            qa(1, 4, "how many?", "yes"),  # two answers: the question goes
-            qa(1, 5, "How many?", "2"),  # other letters: another question
-        ],
-        [],
-        [qa(2, 0, "what?", "a mouse")],
-        [qa(4, 0, "is it?", "yes")],
-        [qa(5, 0, "is it?", "two")],
-        [qa(6, 0, "is it?", "yes")],
-    ]
-    write_json(genome / "annotations/question_answers.json", [{"id": 1, "qas": qas} for qas in entries])
+    genome_questions(genome)
 
 
 def test_questions(genome: Path, tmp_path: Path, questions: None) -> None:

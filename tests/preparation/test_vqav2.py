@@ -10,14 +10,12 @@ import pytest
 from bridgetower.preparation import vqav2
 from bridgetower.preparation.schemas import VQA, VQA_TEST
 
-from .raw_data import has_schema, row_order, rows, run, vqa_release
-
-ROOT = "mscoco_flickr30k_vqav2_snli_ve"
+from .raw_data import SHARED, has_schema, row_order, rows, run, vqa_release
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> dict[int, bytes]:
-    return vqa_release(tmp_path / ROOT)
+    return vqa_release(tmp_path / SHARED)
 
 
 def prepare(tmp_path: Path, name: str = "vqa", *options: object) -> Path:
@@ -85,8 +83,8 @@ def test_too_few_validation_images(
 
 
 def test_files_beside_the_image_folders(tmp_path: Path, images: dict[int, bytes]) -> None:
-    for path in (tmp_path / ROOT / "vqav2").iterdir():
-        path.rename(tmp_path / ROOT / path.name)
+    for path in (tmp_path / SHARED / "vqav2").iterdir():
+        path.rename(tmp_path / SHARED / path.name)
     assert len(rows(prepare(tmp_path, "vqa", "--splits", "val") / "vqav2_val_fix.arrow")) == 8
 
 
@@ -110,7 +108,7 @@ def test_the_official_files_must_give_the_official_classes(
 def test_missing_files_are_named(
     tmp_path: Path, images: dict[int, bytes], capsys: pytest.CaptureFixture[str], path: str, message: str
 ) -> None:
-    (tmp_path / ROOT / path).rename(tmp_path / "elsewhere")
+    (tmp_path / SHARED / path).rename(tmp_path / "elsewhere")
     assert run("vqa", "--source", tmp_path, "--output", tmp_path / "out") == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
 
@@ -118,7 +116,7 @@ def test_missing_files_are_named(
 def test_an_unannotated_question_is_named(
     tmp_path: Path, images: dict[int, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / ROOT / "vqav2/v2_mscoco_train2014_annotations.json"
+    path = tmp_path / SHARED / "vqav2/v2_mscoco_train2014_annotations.json"
     value = json.loads(path.read_text())
     del value["annotations"][-1]
     path.write_text(json.dumps(value))
@@ -129,6 +127,6 @@ def test_an_unannotated_question_is_named(
 def test_a_stray_file_among_the_images_is_named(
     tmp_path: Path, images: dict[int, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / ROOT / "train2014" / "copy.jpg").write_bytes(images[1])
+    (tmp_path / SHARED / "train2014" / "copy.jpg").write_bytes(images[1])
     assert run("vqa", "--source", tmp_path, "--output", tmp_path / "out") == 2
     assert "train2014/copy.jpg: its name has no image number" in capsys.readouterr().err

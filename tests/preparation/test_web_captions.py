@@ -13,9 +13,7 @@ from bridgetower.preparation import PreparationError, web_captions
 from bridgetower.preparation.schemas import CAPTIONS
 from bridgetower.preparation.web_captions import PackedTexts, read_tsv_captions
 
-from .raw_data import has_schema, make_image, row_order, rows, run, write_json
-
-TSV = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
+from .raw_data import CC_TSV, cc_release, has_schema, make_image, row_order, rows, run, sbu_release, write_json
 
 
 def captions(path: Path, raw: bool = False) -> list[str]:
@@ -66,16 +64,8 @@ def test_unreadable_files(tmp_path: Path) -> None:
 
 @pytest.fixture
 def cc(tmp_path: Path) -> Path:
-    """Ten rows; images of the even ones are available, one more lies about."""
-    root = tmp_path / "data" / "cc"
-    for split, tsv in TSV.items():
-        (root / "utils").mkdir(parents=True, exist_ok=True)
-        (root / "utils" / tsv).write_text("".join(f"{split} caption {n}\thttp://x/{n}\n" for n in range(10)))
-        names = [f"{n}.jpg" for n in range(0, 10, 2)]
-        for name in (*names, "3.jpg"):
-            make_image(root / f"{split}_image" / name)
-        (root / f"{split}_image_exist.txt").write_text("".join(f"some/where/{name}\n" for name in names))
-    return root
+    cc_release(tmp_path / "data" / "cc")
+    return tmp_path / "data" / "cc"
 
 
 def test_conceptual_captions(cc: Path, tmp_path: Path) -> None:
@@ -108,7 +98,7 @@ def test_reading_the_table_otherwise_is_another_plan(
 
 def test_image_numbers_must_fit_the_table(cc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("gcc", "--source", cc, "--output", tmp_path / "out", "--splits", "val")
-    path = cc / "utils" / TSV["val"]
+    path = cc / "utils" / CC_TSV["val"]
     path.write_text('"' + path.read_text().replace("\n", "\n", 1).replace("caption 4", 'caption 4"'))
     assert run(*arguments) == 2
     assert "speaks of row 8" in capsys.readouterr().err
@@ -142,11 +132,7 @@ def test_an_interrupted_run_goes_on_at_the_next_shard(cc: Path, tmp_path: Path) 
 
 def test_sbu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "data" / "sbu"
-    urls = [f"http://x/{n % 4}/{n % 4}.jpg" for n in range(5)]  # the last repeats the first
-    value = {"captions": [f"caption {n}" for n in range(5)], "user_ids": [], "image_urls": urls}
-    write_json(root / "sbu-captions-all.json", value)
-    for n in (0, 1, 2, 9):  # the third could not be downloaded, the ninth is unknown
-        make_image(root / "SBU" / f"{n}.jpg")
+    value = sbu_release(root)
     arguments = ("sbu", "--source", tmp_path / "data", "--output", tmp_path / "out", "--shard_size", 2)
     assert run(*arguments) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["sbu_0.arrow", "sbu_1.arrow"]

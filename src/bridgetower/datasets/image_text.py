@@ -79,7 +79,8 @@ class SampleRecord:
     Attributes:
         table_name, row: the arrow table and the row in it.
         text: None in image_only mode.
-        identifier: the row's `identifier` or `image_id`, as a string; None where the table has neither.
+        identifier: the text's own one in `identifiers`, else the row's `identifier` or `image_id`, as a string; None
+            where the table has none of them.
         question_id: of a VQA question.
         answers: stored answer strings of this text; empty where there are none.
     """
@@ -159,7 +160,9 @@ class ImageTextDataset:
         source, _, start, row = self._place(index)
         position = int(source.sample_texts[index - start])
         _, table, local = source.locate(row)
-        names = (source.cell("identifier", row), source.cell("image_id", row))
+        own = source.cell("identifiers", row)
+        names = (own[position] if own and position >= 0 else None, source.cell("identifier", row),
+                 source.cell("image_id", row))
         identifier = next((str(name) for name in names if name is not None), None)
         question_ids, answers = source.cell("question_id", row), source.cell("answers", row)
         answer = answers[position] if answers and position >= 0 else ()

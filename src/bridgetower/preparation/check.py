@@ -182,7 +182,7 @@ class _RowCheck:
             self.question_ids.add(question_id)
 
     def _nlvr2(self, row: dict[str, Any]) -> Iterator[str]:
-        yield from _same_length(row, "questions", "answers")
+        yield from _same_length(row, "questions", "answers", *(["identifiers"] if "identifiers" in row else []))
         yield from (f"answer {text!r} is neither True nor False" for text in {*row["answers"]} - {"True", "False"})
 
     def _snli_ve(self, row: dict[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bridgetower.preparation.json_stream import read_json_lines
-from bridgetower.preparation.schemas import NLVR2
+from bridgetower.preparation.schemas import NLVR2_WITH_SENTENCES
 from bridgetower.preparation.tables import PreparationError, Row, Settings, Table
 
 _ANNOTATIONS = {
@@ -24,9 +24,10 @@ SPLITS = tuple(_ANNOTATIONS)
 
 @dataclass
 class _Pair:
-    """An image pair: where its files are, and its sentences with their labels."""
+    """An image pair: where its files are, and its sentences with their names and labels."""
 
     stem: Path
+    identifiers: list[str] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
 
@@ -51,12 +52,14 @@ def _table(settings: Settings, split: str) -> Table:
                 raise PreparationError(f"{where}: no directory, which a training line must have")
             folder = f"images/train/{entry['directory']}" if split == "train" else key.partition("-")[0]
             pairs[key] = _Pair(images / folder / key)
+        pairs[key].identifiers.append(entry["identifier"])
         pairs[key].sentences.append(entry["sentence"])
         pairs[key].labels.append(entry["label"])
 
     def row(key: str) -> Row:
         pair = pairs[key]
         files = tuple(pair.stem.with_name(f"{key}-img{number}.png") for number in (0, 1))
-        return Row(files, {"questions": pair.sentences, "answers": pair.labels, "identifier": key})
+        texts = {"questions": pair.sentences, "answers": pair.labels, "identifiers": pair.identifiers}
+        return Row(files, {**texts, "identifier": key})
 
-    return Table(f"nlvr2_{split}", NLVR2, list(pairs), row)
+    return Table(f"nlvr2_{split}", NLVR2_WITH_SENTENCES, list(pairs), row)

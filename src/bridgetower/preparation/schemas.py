@@ -48,6 +48,8 @@ NLVR2 = pa.schema(
         ("identifier", pa.string()),
     ]
 )
+# The original keeps the name of the image pair alone, but NLVR2's evaluation asks for that of each sentence.
+NLVR2_WITH_SENTENCES = NLVR2.append(pa.field("identifiers", _TEXTS))
 SNLI_VE = pa.schema([("image", pa.binary()), ("sentences", pa.list_(_TEXTS)), ("labels", _INTEGERS)])
 
 FAMILIES: dict[str, pa.Schema] = {
