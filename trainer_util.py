@@ -30,7 +30,9 @@ from bridgetower.flags import EXAMPLE, OWN_FLAGS
 from bridgetower.loader import CarefulLoader
 from bridgetower.metrics import Metrics
 from bridgetower.optimization import AdamW, learning_rate_schedule, parameter_groups
+from bridgetower.precision import FLOAT32_OPERATORS, check_precision, keep_in_float32, load_state, save_as_float32
 from bridgetower.predictions import AnswerNames, PredictionSource, write_text_safely
+from bridgetower.sharding import check_parallelism, check_sharding
 from bridgetower.tasks import Task
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class BridgeTowerTrainingArguments(TrainingArguments):
     num_nodes: int = _flag("num_nodes", 0)
     num_gpus: int = _flag("num_gpus", 0)
     learning_rate: float = _flag("learning_rate", 1.0)
+    device: str = _flag("device", "gpu" if paddle.device.cuda.device_count() else "cpu")
     early_stopping_patience: int = _flag("early_stopping_patience", 0)
     set: List[str] = field(default_factory=list, metadata={"help": OWN_FLAGS["set"], "action": "extend"})  # noqa: UP006
 
@@ -62,7 +65,13 @@ class BridgeTowerTrainingArguments(TrainingArguments):
         if self.report_to is None:
             self.report_to = ["visualdl"]
         wants_evaluation = self.do_eval
+        self._set_device()
+        check_precision(self.bf16, self.fp16, self.fp16_opt_level, self.device)
+        self._check_sharding()
         super().__post_init__()
+        if self.bf16 or self.fp16:
+            kept = {*FLOAT32_OPERATORS, *(self.amp_custom_black_list or ())} - {*(self.amp_custom_white_list or ())}
+            self.amp_custom_black_list = sorted(kept)
         if not self.do_train:  # an evaluation strategy of the experiment file is about training
             self.do_eval = wants_evaluation
         if not (self.do_train or self.do_eval or self.do_predict):
@@ -85,6 +94,25 @@ class BridgeTowerTrainingArguments(TrainingArguments):
                     f"{self.per_device_train_batch_size} x {self.world_size} devices = {a_pass}; use "
                     f"{max(1, round(self.batch_size / a_pass)) * a_pass}, or another size a device")
             self.gradient_accumulation_steps = self.batch_size // a_pass
+
+    def _set_device(self) -> None:
+        try:
+            paddle.set_device(self.device)
+        except (ValueError, RuntimeError, OSError) as error:
+            reason = (str(error).strip().splitlines() or [""])[-1]
+            raise SettingsError(f"--device {self.device} cannot be used: {reason}; use --device cpu") from None
+
+    def _check_sharding(self) -> None:
+        check_parallelism({name: getattr(self, name) for name in (
+            "tensor_parallel_degree", "pipeline_parallel_degree", "sep_parallel_degree", "context_parallel_degree",
+            "expert_parallel_degree")})
+        world, degree = paddle.distributed.get_world_size(), self.sharding_parallel_degree
+        if check_sharding(self.sharding, self.sharding_parallel_config, world, self.device):
+            if degree > 0 and world % degree:
+                raise SettingsError(f"--sharding_parallel_degree {degree} does not divide the {world} devices; leave it "
+                                    "out to shard over all of them")
+        elif self.sharding:
+            logger.warning("--sharding %s has no effect on one device", self.sharding)
 
 
 class _Parser(PdArgumentParser):
@@ -143,11 +171,14 @@ def checkpoint_to_resume(args: BridgeTowerTrainingArguments) -> str | None:
     folder = Path(args.output_dir)
     newest = newest_checkpoint(folder)
     if args.do_train and args.resume_from_checkpoint:
-        path = newest if args.resume_from_checkpoint == "last" else Path(args.resume_from_checkpoint)
+        shards = max(1, args.sharding_parallel_degree)
+        path: Path | None = Path(args.resume_from_checkpoint)
+        if args.resume_from_checkpoint == "last":
+            path = newest_checkpoint(folder, shards) or newest
         if path is None or not path.is_dir():
             raise FileNotFoundError(f"--resume_from_checkpoint {args.resume_from_checkpoint}: there is no checkpoint "
                                     f"in {path or folder}; leave the flag out to start anew")
-        check_checkpoint(path)
+        check_checkpoint(path, shards)
         return str(path)
     if args.do_train and newest and not args.overwrite_output_dir:
         raise SettingsError(f"--output_dir {folder} holds {newest.name} of an earlier run; add "
@@ -201,6 +232,8 @@ class BridgeTowerTrainer(Trainer):
         self._train_metrics = Metrics()
         self._resumed_from: str | None = None
         super().__init__(*args, **kwargs)
+        if self.args.fp16_opt_level == "O2" and (self.args.bf16 or self.args.fp16):
+            save_as_float32(self.model)
         self._model_inputs = set(inspect.signature(self.model.forward).parameters)
         # The Trainer tells its state so only when it trains.
         self.state.is_local_process_zero = self.is_local_process_zero()
@@ -233,6 +266,12 @@ class BridgeTowerTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str | None = None) -> None:
         """Nothing: the model was built with the checkpoint's weights, which also told whether they fit."""
+
+    def _set_state_dict_in_model(self, state_dict: Mapping[str, np.ndarray]) -> None:
+        load_state(self.model, state_dict)
+
+    def _decorate_exclude_layers(self, model: nn.Layer) -> list[Any]:
+        return keep_in_float32(model)
 
     def _save_checkpoint(self, model: nn.Layer, metrics: Any = None) -> None:
         super()._save_checkpoint(model, metrics)

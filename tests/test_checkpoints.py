@@ -49,6 +49,24 @@ def test_newest_is_the_last_complete_one(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
 
 
+def test_shards_of_the_optimiser(tmp_path: Path) -> None:
+    """A sharded run writes one file a shard, and only a run with as many shards can read them."""
+    for step in (3, 4):
+        path = write_checkpoint(tmp_path, step)
+        (path / "optimizer.pdopt").rename(path / "optimizer.shard00.pdopt")
+    first = tmp_path / "checkpoint-3"
+    paddle.save({"w_moment1_0": paddle.ones([2])}, str(first / "optimizer.shard01.pdopt"))
+    assert newest_checkpoint(tmp_path, 2) == first and newest_checkpoint(tmp_path, 1) is None
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-4"  # a new run must not overwrite it either
+    check_checkpoint(first, 2)
+    for shards in (1, 4):
+        with pytest.raises(SettingsError, match="shard01.pdopt, but this run needs optimizer.* --sharding"):
+            check_checkpoint(first, shards)
+    (first / "optimizer.shard01.pdopt").write_bytes(pickle.dumps({"w": [Harmful(tmp_path / "made")]}))
+    with pytest.raises(SettingsError, match="shard01.pdopt cannot be read safely"):
+        check_checkpoint(first, 2)
+
+
 def test_a_checkpoint_of_training_is_accepted(tmp_path: Path) -> None:
     check_checkpoint(write_checkpoint(tmp_path, 5))
     assert training_step(tmp_path / "checkpoint-5") == 5

@@ -14,7 +14,7 @@ __all__ = ["check_checkpoint", "newest_checkpoint", "training_step"]
 
 _FOLDER = re.compile(r"checkpoint-(\d+)")
 #: Written in this order, so that a folder with the last one is complete.
-_FILES = ("model_state.pdparams", "trainer_state.json", "optimizer.pdopt", "scheduler.pdparams")
+_FILES = ("model_state.pdparams", "trainer_state.json", "scheduler.pdparams")
 
 #: All that the files of a checkpoint need to build: numbers, arrays and the states of random generators.
 _ALLOWED = {(module, name) for package in ("numpy.core", "numpy._core") for module, name in (
@@ -33,10 +33,26 @@ class _HarmlessUnpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The complete checkpoint of an output folder with the most steps; None when there is none."""
+def _optimizer_files(shards: int) -> tuple[str, ...]:
+    """The states of the optimiser: one file, or with sharding one a shard."""
+    return ("optimizer.pdopt",) if shards == 1 else tuple(f"optimizer.shard{i:02d}.pdopt" for i in range(shards))
+
+
+def newest_checkpoint(folder: Path, shards: int | None = None) -> Path | None:
+    """The complete checkpoint of an output folder with the most steps; None when there is none.
+
+    Args:
+        folder: where the checkpoints of a run are.
+        shards: over how many devices its optimiser was sharded, 1 without sharding; None takes any.
+    """
     found = {int(match[1]): path for path in folder.glob("checkpoint-*") if (match := _FOLDER.fullmatch(path.name))}
-    complete = [step for step, path in found.items() if all((path / file).is_file() for file in _FILES)]
+
+    def is_complete(path: Path) -> bool:
+        optimizer = [file.name for file in path.glob("optimizer*.pdopt")]
+        wanted = _optimizer_files(shards) if shards else optimizer[:1] or ("optimizer.pdopt",)
+        return all((path / file).is_file() for file in (*_FILES, *wanted))
+
+    complete = [step for step, path in found.items() if is_complete(path)]
     return found[max(complete)] if complete else None
 
 
@@ -53,16 +69,26 @@ def training_step(checkpoint: Path) -> int:
         raise SettingsError(f"{file} has no global_step ({error}); resume from another checkpoint") from None
 
 
-def check_checkpoint(checkpoint: Path) -> None:
+def check_checkpoint(checkpoint: Path, shards: int = 1) -> None:
     """Check that training can go on from a folder and that its files hold numbers only.
 
     PaddleNLP's Trainer unpickles them, which would run whatever a file of unknown origin tells it to.
 
+    Args:
+        checkpoint: the folder.
+        shards: over how many devices the run shards its optimiser, 1 without sharding.
+
     Raises:
         FileNotFoundError: a file is missing.
-        SettingsError: a file is broken, or calls what no checkpoint needs.
+        SettingsError: a file is broken, or calls what no checkpoint needs, or the optimiser was sharded otherwise.
     """
-    missing = [file for file in _FILES if not (checkpoint / file).is_file()]
+    wanted = _optimizer_files(shards)
+    found = sorted(file.name for file in checkpoint.glob("optimizer*.pdopt"))
+    missing = [file for file in (*_FILES, *wanted) if not (checkpoint / file).is_file()]
+    if found and found != sorted(wanted):
+        raise SettingsError(f"{checkpoint} holds {', '.join(found)}, but this run needs {', '.join(wanted)}: resume "
+                            "with the --sharding and the number of devices that it was saved with, or start from its "
+                            "weights with --checkpoint_path")
     if missing:
         raise FileNotFoundError(f"{checkpoint} lacks {', '.join(missing)}: training cannot go on from it; choose "
                                 "another checkpoint, or start from its weights with --checkpoint_path")

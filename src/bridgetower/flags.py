@@ -25,6 +25,7 @@ OWN_FLAGS: dict[str, str] = {
     "num_nodes": "Expected number of hosts, checked against the launcher.",
     "num_gpus": "Expected devices a host, checked against the launcher.",
     "learning_rate": "Factor on the three learning rates of the experiment file.",
+    "device": "cpu or gpu; by default gpu where Paddle finds one.",
     "early_stopping_patience": "Stop after so many evaluations without a new best one; 0 never does.",
     "set": "Changes to the experiment file as section.key=value, for instance data.image_size=384.",
 }
@@ -33,7 +34,6 @@ _TRAINER_FLAGS: dict[str, str] = {
     "output_dir": "Folder of checkpoints, logs, metrics and predictions (required).",
     "do_train, do_eval, do_predict": "What to do: train, measure on the validation split, write the prediction file "
                                      "of the test split.",
-    "device": "cpu or gpu.",
     "per_device_train_batch_size, per_device_eval_batch_size": "Samples a pass on one device.",
     "num_train_epochs, max_steps": "Length of the training; max_steps wins.",
     "lr_scheduler_type, warmup_ratio, warmup_steps, lr_end, power": "The schedule of the rates.",
@@ -45,7 +45,11 @@ _TRAINER_FLAGS: dict[str, str] = {
                                                 "with the best one.",
     "resume_from_checkpoint": "Go on from a checkpoint folder, or from the newest one in --output_dir: last.",
     "overwrite_output_dir": "Start anew in a folder that holds checkpoints of an earlier run.",
-    "bf16, fp16, recompute": "Mixed precision; trading time for memory.",
+    "bf16, fp16, fp16_opt_level": "Half precision, on GPUs only; O1 keeps the weights in float32, O2 halves them too.",
+    "recompute": "Keep no activations inside the layers and compute them again in the backward pass: less memory, more "
+                 "time.",
+    "sharding, sharding_parallel_degree": "Spread the states of the optimiser (stage1), and the gradients too (stage2, "
+                                          "on GPUs only), over so many devices; by default over all.",
     "dataloader_num_workers, seed": "Loader processes a device; seed of everything random.",
 }
 
