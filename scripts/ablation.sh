@@ -3,8 +3,8 @@
 # (K = 2..12), bridge_counts (internal and external layers), backbones (towers), meter (BridgeTower, METER).
 #   DATA_ROOT=data/fine-tune bash scripts/ablation.sh bridges
 #   CONFIG=configs/irtr_itm_itc_f30k_config.json bash scripts/ablation.sh meter
-#   PRETRAINED=output/pre DATA_ROOT=data/fine-tune bash scripts/ablation.sh meter   after the same with OUTPUT=output/pre
-#                                                                and CONFIG=configs/pretrain_config.json
+#   PRETRAINED=output/pre DATA_ROOT=data/fine-tune bash scripts/ablation.sh meter   after the same with
+#                                                 OUTPUT=output/pre CONFIG=configs/pretrain_config.json
 # VQAv2 from towers unless CONFIG names another experiment; with PRETRAINED, the OUTPUT of an earlier comparison, each
 # variant starts from its own weights there. A variant that is done is not run again. The other environment variables
 # stand in scripts/launch.sh (DO is always "train eval"); arguments after the name go to train.py.

@@ -7,7 +7,8 @@
 #   IMAGE_TOWER  without CHECKPOINT: weights of the image tower        [of scripts from towers openai/clip-vit-...]
 #   TEXT_TOWER   without CHECKPOINT: weights of the text tower         [of scripts from towers FacebookAI/roberta-...]
 #                Set to nothing, as in "CHECKPOINT=", these three mean none.
-#   TOKENIZER    folder of tokenizer files           [the experiment's, from the Hugging Face hub]
+#   TOKENIZER    folder of tokenizer files           [CHECKPOINT or, without one, TEXT_TOWER, if it is a folder with
+#                                                     such files; else the experiment's, from the Hugging Face hub]
 #   OUTPUT       folder of checkpoints, logs, metrics and predictions       [output/NAME-OF-THE-SCRIPT]
 #   CONFIG       another experiment file             [the script's in configs/]
 #   DO           any of "train eval predict"         [all; of pre-training and CIFAR without predict]
@@ -96,7 +97,13 @@ experiment() { # experiment DATA-FOLDER CONFIG: what is not set in the environme
     OUTPUT=${OUTPUT:-output/$script}
 }
 
+has_tokenizer() { # has_tokenizer FOLDER
+    [ -f "$1/tokenizer.json" ] || [ -f "$1/vocab.json" ] || [ -f "$1/vocab.txt" ]
+}
+
 run_from() { # run_from CHECKPOINT IMAGE-TOWER TEXT-TOWER [train.py argument...]: an empty one is left out
+    local words=${1:-$3}
+    if [ -z "${TOKENIZER:-}" ] && [ -n "$words" ] && has_tokenizer "$words"; then TOKENIZER=$words; fi
     if [ -n "$1" ]; then
         run "$CONFIG" --checkpoint_path "$1" "${@:4}"
     else

@@ -189,6 +189,20 @@ def test_towers_and_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     assert args.checkpoint_path is None
 
 
+def test_tokenizer_of_a_local_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """That of the checkpoint, or of the text tower, when the folder has one and none is named."""
+    for name in ("trained", "roberta", "bare"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "trained/tokenizer.json").touch()
+    (tmp_path / "roberta/vocab.json").touch()
+    trained, roberta, bare = (str(tmp_path / name) for name in ("trained", "roberta", "bare"))
+    for environment, expected in (({"CHECKPOINT": trained}, trained), ({"TEXT_TOWER": roberta}, roberta),
+                                  ({"CHECKPOINT": bare, "TEXT_TOWER": roberta}, "roberta-base"),
+                                  ({"CHECKPOINT": trained, "TOKENIZER": "own"}, "own"), ({}, "roberta-base")):
+        _, experiment = commands("ftfs_base_vqa", **environment)[0].parse(monkeypatch)
+        assert experiment.data.tokenizer == expected
+
+
 @pytest.mark.parametrize(("environment", "message"), [
     ({"DO": "train evaluate"}, "DO has 'evaluate'; use any of train, eval, predict"),
     ({"NNODES": "2"}, "NNODES=2 needs MASTER=HOST:PORT"),
