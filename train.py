@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from bridgetower.flags import short_help
-from bridgetower.runtime import log_to_console, shorten_paddlenlp_log, tune_cpu
+from bridgetower.runtime import exit_together, log_to_console, shorten_paddlenlp_log, tune_cpu
 
 
 def prepare(argv: list[str]) -> Callable[[], None]:
@@ -88,4 +88,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_together(main())

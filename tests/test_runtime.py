@@ -13,6 +13,7 @@ import paddle
 import pytest
 
 from bridgetower import runtime
+from tests.two_ranks import launch, rank_logs
 
 AMD = "vendor_id : AuthenticAMD\nflags : fpu avx2 avx512f\n"
 
@@ -97,3 +98,35 @@ def test_console_of_a_process() -> None:
                           env=environment)
     assert done.stdout == "" and len(done.stderr.splitlines()) == 1
     assert done.stderr.rstrip().endswith("INFO PaddleNLP: news")
+
+
+LEAVING = """
+import atexit, os, sys, time
+import paddle.distributed as dist
+from bridgetower.runtime import exit_together
+
+dist.init_parallel_env()
+atexit.register(os.abort)  # stands for what goes wrong while an interpreter takes itself down
+if dist.get_rank() == 1:
+    time.sleep(1)
+    open(sys.argv[1], "w").close()
+exit_together(int(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [0, 2])
+def test_processes_end_together(tmp_path: Path, status: int) -> None:
+    """Nothing that fails after the work is done makes a failed job of it; an error stays one."""
+    script, late = tmp_path / "script.py", tmp_path / "late"
+    script.write_text(LEAVING)
+    done = launch(tmp_path / "log", script, late, status)
+    assert (done.returncode == 0) == (status == 0), rank_logs(tmp_path / "log")
+    assert late.exists() or status
+
+
+@pytest.mark.parametrize("status", [0, 2])
+def test_a_process_alone_just_ends(status: int) -> None:
+    with pytest.raises(SystemExit) as end:
+        runtime.exit_together(status)
+    assert end.value.code == status

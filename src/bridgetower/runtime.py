@@ -14,8 +14,9 @@ import platform
 import sys
 import warnings
 from pathlib import Path
+from typing import NoReturn
 
-__all__ = ["log_to_console", "shorten_paddlenlp_log", "tune_cpu"]
+__all__ = ["exit_together", "log_to_console", "shorten_paddlenlp_log", "tune_cpu"]
 
 logger = logging.getLogger(__name__)
 
@@ -112,3 +113,23 @@ def tune_cpu() -> dict[str, str]:
     if applied and os.environ.get("PADDLE_TRAINER_ID", "0") == "0":
         logger.info("CPU settings: %s (%s=0 turns them off)", ", ".join(f"{k} {v}" for k, v in applied.items()), SWITCH)
     return applied
+
+
+def exit_together(status: int) -> NoReturn:
+    """End this process with `status`; one of several that succeeded ends when all have.
+
+    Paddle's threads for gloo and for its store still run while the interpreter takes itself down, and once in some
+    thirty launches that ended in SIGABRT after all work was done and saved: the launcher then reports a failed job. So
+    several processes wait for each other and leave without taking anything down. One that failed waits for nobody: the
+    launcher stops the others.
+    """
+    if status == 0 and "paddle" in sys.modules:
+        import paddle.distributed as dist
+
+        if dist.is_initialized() and dist.get_world_size() > 1:
+            dist.barrier()
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    sys.exit(status)
