@@ -99,10 +99,16 @@ def test_evaluation_reads_each_sample_once(lengths: list[int], batch_size: int, 
     groups = np.repeat(np.arange(len(lengths)), lengths)
     parts = batches(len(groups), batch_size, ranks, evaluation=True, groups=groups if grouped else None)
     assert sum((sum(part, []) for part in parts), []) == list(range(len(groups)))
-    assert all(len(batch) == batch_size for part in parts for batch in part[:-1])
-    if grouped:
-        owners = [{int(groups[index]) for batch in part for index in batch} for part in parts]
-        assert sum(map(len, owners)) == len(lengths)  # no image on two ranks
+    assert all(0 < len(batch) <= batch_size for part in parts for batch in part)
+    if not grouped:
+        assert all(len(batch) == batch_size for part in parts for batch in part[:-1])
+        return
+    owners = [{int(groups[index]) for batch in part for index in batch} for part in parts]
+    assert sum(map(len, owners)) == len(lengths)  # no image on two ranks
+    for image, length in enumerate(lengths):
+        holding = sum(any(groups[index] == image for index in batch) for part in parts for batch in part)
+        # An image that fits into a batch is in one; of a larger one, each batch holds as much as it can.
+        assert holding == 1 if length <= batch_size else holding <= -(-length // batch_size)
 
 
 def test_evaluation_blocks_are_even() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sized
+from itertools import pairwise
 
 import numpy as np
 from paddle.io import DistributedBatchSampler
@@ -48,7 +49,8 @@ class ShardedBatchSampler(DistributedBatchSampler):
             drop_last: drop the last incomplete global batch of training.
             evaluation: see the class.
             groups: (number of samples,) neighbours of equal value belong together, such as the questions about one
-                image (`ImageTextDataset.image_rows`). In evaluation they stay on one rank.
+                image (`ImageTextDataset.image_rows`). In evaluation they stay on one rank, and in one batch when it
+                has room for all of them: an image is then decoded, and passes its tower, once.
             group_size: how many samples of a group the shuffled order of training keeps side by side, so that a batch
                 that reads each image once saves work; 1 ignores the groups.
             seed: of the permutations.
@@ -83,8 +85,7 @@ class ShardedBatchSampler(DistributedBatchSampler):
     def __len__(self) -> int:
         """Number of batches of this rank in an epoch."""
         if self.evaluation:
-            start, stop = self._block()
-            return -(-(stop - start) // self.batch_size)
+            return len(self._evaluation_bounds()) - 1
         global_batch = self.nranks * self.batch_size
         return len(self.dataset) // global_batch if self.drop_last else -(-len(self.dataset) // global_batch)
 
@@ -113,9 +114,25 @@ class ShardedBatchSampler(DistributedBatchSampler):
         return order[np.argsort(rng.permutation(run[-1] + 1)[run], kind="stable")]
 
     def _evaluation_batches(self) -> Iterator[np.ndarray]:
+        for first, stop in pairwise(self._evaluation_bounds()):
+            yield np.arange(first, stop)
+
+    def _evaluation_bounds(self) -> list[int]:
+        """First sample of each batch of this rank, and past the last one of all."""
         start, stop = self._block()
-        for first in range(start, stop, self.batch_size):
-            yield np.arange(first, min(first + self.batch_size, stop))
+        bounds = [start]
+        while bounds[-1] < stop:
+            end = min(bounds[-1] + self.batch_size, stop)
+            whole = end if end == stop else self._group_start(end, bounds[-1])
+            bounds.append(end if whole == bounds[-1] else whole)
+        return bounds
+
+    def _group_start(self, index: int, least: int = 0) -> int:
+        """The first sample of the group that a sample is in, but none before `least`."""
+        if self.groups is not None:
+            while index > least and self.groups[index - 1] == self.groups[index]:
+                index -= 1
+        return index
 
     def _block(self) -> tuple[int, int]:
         """First and past-the-last sample of this rank in evaluation."""
@@ -125,7 +142,4 @@ class ShardedBatchSampler(DistributedBatchSampler):
         """The first sample of a rank: an even share, moved to the start of its group."""
         size = len(self.dataset)
         target = size * rank // self.nranks
-        if self.groups is None or not 0 < target < size:
-            return target
-        changes = np.flatnonzero(np.diff(self.groups[: target + 1]))
-        return int(changes[-1]) + 1 if len(changes) else 0
+        return self._group_start(target) if 0 < target < size else target
