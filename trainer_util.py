@@ -109,8 +109,8 @@ class BridgeTowerTrainingArguments(TrainingArguments):
         world, degree = paddle.distributed.get_world_size(), self.sharding_parallel_degree
         if check_sharding(self.sharding, self.sharding_parallel_config, world, self.device):
             if degree > 0 and world % degree:
-                raise SettingsError(f"--sharding_parallel_degree {degree} does not divide the {world} devices; leave it "
-                                    "out to shard over all of them")
+                raise SettingsError(f"--sharding_parallel_degree {degree} does not divide the {world} devices; leave "
+                                    "it out to shard over all of them")
         elif self.sharding:
             logger.warning("--sharding %s has no effect on one device", self.sharding)
 

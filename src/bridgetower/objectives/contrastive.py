@@ -6,12 +6,18 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
+from .float32 import in_float32
+
 __all__ = ["contrastive_loss", "contrastive_similarity", "draw_negatives", "negative_weights"]
 
 
 def contrastive_similarity(queries: Tensor, candidates: Tensor, temperature: Tensor) -> Tensor:
-    """Similarities of unit vectors over the temperature, (B, C) and (A, C) -> (B, A)."""
-    return queries.matmul(candidates, transpose_y=True) / temperature
+    """Similarities of unit vectors over the temperature, (B, C) and (A, C) -> (B, A).
+
+    In float32 whatever the vectors are: a temperature of 0.001 makes a thousand of what a cosine is wrong by.
+    """
+    with paddle.amp.auto_cast(enable=False):
+        return in_float32(queries).matmul(in_float32(candidates), transpose_y=True) / in_float32(temperature)
 
 
 def contrastive_loss(image_to_text: Tensor, text_to_image: Tensor, positives: Tensor) -> Tensor:
@@ -25,6 +31,7 @@ def contrastive_loss(image_to_text: Tensor, text_to_image: Tensor, positives: Te
     Returns:
         Scalar.
     """
+    positives = in_float32(positives)
     targets = positives / positives.sum(axis=1, keepdim=True)
     losses = [-(F.log_softmax(similarity, axis=1) * targets).sum(axis=1).mean()
               for similarity in (image_to_text, text_to_image)]

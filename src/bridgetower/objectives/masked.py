@@ -5,6 +5,8 @@ from __future__ import annotations
 import paddle.nn.functional as F
 from paddle import Tensor
 
+from .float32 import in_float32
+
 __all__ = ["masked_cross_entropy"]
 
 
@@ -18,8 +20,8 @@ def masked_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         labels: (M,) int64, all in [0, V).
 
     Returns:
-        Scalar.
+        Scalar, float32 whatever the logits are.
     """
     if logits.shape[0] == 0:
-        return logits.sum() * 0.0
-    return F.cross_entropy(logits, labels)
+        return in_float32(logits).sum() * 0.0
+    return F.cross_entropy(in_float32(logits), labels)

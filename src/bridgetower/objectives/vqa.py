@@ -5,6 +5,8 @@ from __future__ import annotations
 import paddle.nn.functional as F
 from paddle import Tensor
 
+from .float32 import in_float32
+
 __all__ = ["vqa_loss"]
 
 
@@ -19,6 +21,6 @@ def vqa_loss(logits: Tensor, targets: Tensor) -> Tensor:
         targets: (B, C) scores in [0, 1].
 
     Returns:
-        Scalar.
+        Scalar, float32 whatever the logits are.
     """
-    return F.binary_cross_entropy_with_logits(logits, targets.astype(logits.dtype)) * logits.shape[1]
+    return F.binary_cross_entropy_with_logits(in_float32(logits), in_float32(targets)) * logits.shape[1]
