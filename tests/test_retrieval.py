@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bridgetower import BridgeTowerForContrastiveRetrieval, BridgeTowerForRetrievalRanking, retrieval
-from bridgetower.datasets import DatasetOptions, build_dataset
+from bridgetower.datasets import DatasetOptions, build_dataset, source
 from bridgetower.retrieval import NOT_SCORED, gallery_views, pick_candidates, recalls, retrieve
 from tests.goldens import Golden, assert_close
 from tests.miniature import NUM_TEST, write_tables
@@ -44,7 +44,11 @@ def galleries(golden: Golden, order: np.ndarray | None = None, texts: np.ndarray
                     image_index=belongs[texts], sample_index=texts))
 
 
-@pytest.mark.parametrize("sizes", [{}, {"pairs_per_pass": 7, "texts_per_pass": 3}])
+#: Batches hold 5 images: all 12 in one group, in groups of two batches, and batch by batch.
+SIZES = [{}, {"pairs_per_pass": 7, "texts_per_pass": 3, "images_per_pass": 11}, {"images_per_pass": 1}]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
 def test_all_pairs_by_the_ranking_head(sizes: dict) -> None:
     golden = Golden("retrieval_rank")
     result = retrieve(golden.model(BridgeTowerForRetrievalRanking), *galleries(golden), **sizes)
@@ -90,6 +94,40 @@ def test_a_pair_is_scored_once_and_galleries_are_read_no_more_than_needed(monkey
     both = (golden["out_k4_itm_image_to_text"] > NOT_SCORED) | (golden["out_k4_itm_text_to_image"] > NOT_SCORED)
     assert sum(scored) == both.sum() == (result.scores > NOT_SCORED).sum()
     assert (images.reads, texts.reads) == (2, 1)
+
+
+@pytest.mark.parametrize("sizes, groups", zip(SIZES, (1, 2, 3), strict=True))
+def test_towers_run_as_often_as_said_and_hold_no_more_images(sizes: dict, groups: int, monkeypatch: pytest.MonkeyPatch
+                                                             ) -> None:
+    """A text passes once for ITC and once for each group of images that it is paired with; here, with each."""
+    golden = Golden("retrieval_rerank")
+    model = golden.model(BridgeTowerForContrastiveRetrieval)
+    base, passed, held = model.bridgetower, {"text": 0, "image": 0}, []
+    plain_text, plain_image, plain_fuse = base.encode_text, base.encode_image, retrieval.select_rows
+
+    def encode_text(ids: paddle.Tensor, mask: paddle.Tensor) -> list[paddle.Tensor]:
+        passed["text"] += len(ids)
+        assert mask[:, -1].any(), "a pass is no longer than its longest text"
+        return plain_text(ids, mask)
+
+    def encode_image(pixels: paddle.Tensor) -> list[paddle.Tensor]:
+        passed["image"] += len(pixels)
+        return plain_image(pixels)
+
+    def select_rows(states: list[paddle.Tensor], rows: paddle.Tensor) -> list[paddle.Tensor]:
+        if states[0].shape[1] > golden["in_text_ids"].shape[1]:
+            held.append(len(states[0]))
+        return plain_fuse(states, rows)
+
+    monkeypatch.setattr(base, "encode_text", encode_text)
+    monkeypatch.setattr(base, "encode_image", encode_image)
+    monkeypatch.setattr(retrieval, "select_rows", select_rows)
+    images, texts = galleries(golden)
+    texts.columns["attention_mask"][:, -1] = 1  # so that no batch of ITC's pass is longer than its texts
+    result = retrieve(model, images, texts, candidates=1000, **sizes)
+    assert (result.scores > NOT_SCORED).all()
+    assert passed == {"text": (1 + groups) * len(golden["in_text_ids"]), "image": 2 * len(golden["in_image"])}
+    assert max(held) == {1: 12, 2: 10, 3: 5}[groups]
 
 
 def test_more_candidates_than_there_are_scores_all_pairs() -> None:
@@ -183,6 +221,17 @@ def test_a_pair_that_was_not_scored_is_not_found() -> None:
     scores[0, 0] = 1.0
     found = recalls(scores, np.array([0, 1]), np.array([0, 1, 1]))
     assert (found["tr_r10"], found["ir_r10"]) == (0.5, pytest.approx(1 / 3))
+
+
+def test_no_image_is_decoded_for_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tables(tmp_path)
+    options = DatasetOptions(image_size=32, transform_keys=("clip",), draw_false_text=2, draw_false_image=1)
+    images, texts = gallery_views(build_dataset(["easy_vqa_caption"], "test", tmp_path, options))
+    opened: list[str] = []
+    plain = source.open_image
+    monkeypatch.setattr(source, "open_image", lambda data, where: opened.append(where) or plain(data, where))
+    assert len([texts[index].text for index in range(len(texts))]) == 2 * NUM_TEST and not opened
+    assert len([images[index].pixel_values for index in range(len(images))]) == NUM_TEST == len(opened)
 
 
 def test_galleries_of_a_dataset_hold_each_image_and_each_text_once(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -80,6 +80,15 @@ class _Texts:
     vectors: np.ndarray | None
 
 
+@dataclass(frozen=True)
+class _Sizes:
+    """How much is computed together, see `retrieve`."""
+
+    pairs: int
+    texts: int
+    images: int
+
+
 def gallery_views(dataset: ImageTextDataset) -> tuple[ImageTextDataset, ImageTextDataset]:
     """The images and the texts of a caption dataset, each image and each text once."""
     limit = dataset.options.debug_limit
@@ -94,11 +103,11 @@ def gallery_views(dataset: ImageTextDataset) -> tuple[ImageTextDataset, ImageTex
 
 @paddle.no_grad()
 def retrieve(model: RetrievalModel, images: Iterable[Batch], texts: Iterable[Batch], candidates: int | None = None,
-             pairs_per_pass: int = 128, texts_per_pass: int = 256) -> RetrievalResult:
+             pairs_per_pass: int = 128, texts_per_pass: int = 256, images_per_pass: int = 64) -> RetrievalResult:
     """Score a gallery; with several processes each brings a part of the images and of the texts.
 
-    Memory holds the tower states of one batch of images and of `texts_per_pass` texts. An image that several batches
-    or processes bring counts once.
+    Memory holds the tower states of `images_per_pass` images (or of one batch, if it has more) and of `texts_per_pass`
+    texts, whatever the size of the gallery. An image that several batches or processes bring counts once.
 
     Args:
         model: in evaluation mode.
@@ -109,20 +118,23 @@ def retrieve(model: RetrievalModel, images: Iterable[Batch], texts: Iterable[Bat
             scored; 0 leaves the scoring to ITC.
         pairs_per_pass: pairs that pass the cross-modal layers together.
         texts_per_pass: texts that pass the text tower together.
+        images_per_pass: images whose pairs are scored before the next ones are read; a text passes its tower again
+            for each such group of images that it is paired with.
 
     Raises:
         ValueError: without any image or text.
     """
+    sizes = _Sizes(pairs_per_pass, texts_per_pass, images_per_pass)
     gallery = _read_texts(model, texts, with_vectors=candidates is not None)
     if candidates is None:
-        rows, scores = _score(model, images, gallery, None, None, pairs_per_pass, texts_per_pass)
+        rows, scores = _score(model, images, gallery, None, None, sizes)
         return RetrievalResult(scores, rows, gallery.image_rows)
     rows, vectors = _gathered_rows([(batch["image_index"].numpy(), _image_vectors(model, batch)) for batch in images])
     similarity = vectors @ gallery.vectors.T  # type: ignore[union-attr]
     if candidates == 0:
         return RetrievalResult(similarity, rows, gallery.image_rows, similarity)
     wanted = pick_candidates(similarity, candidates)
-    rows, scores = _score(model, images, gallery, rows, wanted, pairs_per_pass, texts_per_pass)
+    rows, scores = _score(model, images, gallery, rows, wanted, sizes)
     return RetrievalResult(scores, rows, gallery.image_rows, similarity)
 
 
@@ -213,16 +225,15 @@ def _read_texts(model: RetrievalModel, batches: Iterable[Batch], with_vectors: b
 
 
 def _score(model: RetrievalModel, images: Iterable[Batch], texts: _Texts, image_rows: np.ndarray | None,
-           wanted: np.ndarray | None, pairs_per_pass: int, texts_per_pass: int) -> tuple[np.ndarray, np.ndarray]:
+           wanted: np.ndarray | None, sizes: _Sizes) -> tuple[np.ndarray, np.ndarray]:
     """Score all pairs, or those `wanted` (M, T) among the images `image_rows`; returns the images and (M, T) scores."""
     parts, scored, logged = [], 0, time.monotonic()
-    for batch in images:
-        rows = batch["image_index"].numpy()
+    for rows, image in _projected_images(model, images, sizes.images):
         pairs = np.ones((len(rows), len(texts.input_ids)), bool)
         if wanted is not None and image_rows is not None:
             pairs = wanted[np.searchsorted(image_rows, rows)]
-        image = model.bridgetower.project_image(model.bridgetower.encode_image(batch["pixel_values"]))
-        parts.append((rows, _score_pairs(model, image, texts, pairs, pairs_per_pass, texts_per_pass)))
+        parts.append((rows, _score_pairs(model, image, texts, pairs, sizes)))
+        del image  # before the states of the next group come
         scored += int(pairs.sum())
         if time.monotonic() - logged > SECONDS_BETWEEN_LOGS:
             logged = time.monotonic()
@@ -230,25 +241,60 @@ def _score(model: RetrievalModel, images: Iterable[Batch], texts: _Texts, image_
     return _gathered_rows(parts)
 
 
-def _score_pairs(model: RetrievalModel, image: list[Tensor], texts: _Texts, pairs: np.ndarray, pairs_per_pass: int,
-                 texts_per_pass: int) -> np.ndarray:
-    """Scores (B, T) of the marked pairs of projected images (B, N, D) and texts, `NOT_SCORED` elsewhere."""
+def _projected_images(model: RetrievalModel, batches: Iterable[Batch], count: int
+                      ) -> Iterator[tuple[np.ndarray, list[Tensor]]]:
+    """Identities (G,) and projected states (G, N, D) of groups of images, as many batches as `count` images hold."""
+    base = model.bridgetower
+    group: list[tuple[np.ndarray, list[Tensor]]] = []
+    for batch in batches:
+        rows = batch["image_index"].numpy()
+        if group and sum(len(others) for others, _ in group) + len(rows) > count:
+            yield _joined(group)
+        group.append((rows, base.project_image(base.encode_image(batch["pixel_values"]))))
+    if group:
+        yield _joined(group)
+
+
+def _joined(group: list[tuple[np.ndarray, list[Tensor]]]) -> tuple[np.ndarray, list[Tensor]]:
+    """One part of several, which are removed from `group`: each level's states go once they are joined."""
+    rows = np.concatenate([rows for rows, _ in group])
+    levels = [states for _, states in group]
+    group.clear()
+    if len(levels) == 1:
+        return rows, levels[0]
+    joined = [paddle.concat([states.pop() for states in levels]) for _ in range(len(levels[0]))]
+    return rows, joined[::-1]
+
+
+def _score_pairs(model: RetrievalModel, image: list[Tensor], texts: _Texts, pairs: np.ndarray, sizes: _Sizes
+                 ) -> np.ndarray:
+    """Scores (G, T) of the marked pairs of projected images (G, N, D) and texts, `NOT_SCORED` elsewhere."""
     base = model.bridgetower
     scores = np.full(pairs.shape, NOT_SCORED, np.float32)
     needed = np.flatnonzero(pairs.any(axis=0))
     # Texts of a pass should be of similar length: what is padded is computed for nothing.
-    needed = needed[np.argsort(texts.attention_mask[needed].sum(axis=1), kind="stable")]
-    for start in range(0, len(needed), texts_per_pass):
-        chosen = needed[start:start + texts_per_pass]
-        # Trim what is padding in every text of the pass.
-        length = max(int(np.flatnonzero(texts.attention_mask[chosen].any(axis=0)).max(initial=0)) + 1, 1)
-        mask = paddle.to_tensor(texts.attention_mask[chosen, :length])
-        text = base.project_text(base.encode_text(paddle.to_tensor(texts.input_ids[chosen, :length]), mask))
-        image_of, text_of = np.nonzero(pairs[:, chosen])
-        for first in range(0, len(image_of), pairs_per_pass):
-            some = slice(first, first + pairs_per_pass)
-            text_rows, rows = paddle.to_tensor(text_of[some]), paddle.to_tensor(image_of[some])
-            pooled = base.fuse(select_rows(text, text_rows), select_rows(image, rows), mask.index_select(text_rows),
-                               "first").pooler_output
-            scores[image_of[some], chosen[text_of[some]]] = model.match_scores(pooled).astype("float32").numpy()
+    needed = needed[np.argsort(_lengths(texts.attention_mask[needed]), kind="stable")]
+    for start in range(0, len(needed), sizes.texts):
+        chosen = needed[start:start + sizes.texts]
+        mask = texts.attention_mask[chosen]
+        lengths = _lengths(mask)
+        ids = paddle.to_tensor(texts.input_ids[chosen, :lengths[-1]])
+        text = base.project_text(base.encode_text(ids, paddle.to_tensor(mask[:, :lengths[-1]])))
+        text_of, image_of = np.nonzero(pairs[:, chosen].T)  # text by text, so shortest first
+        for first in range(0, len(text_of), sizes.pairs):
+            some = slice(first, first + sizes.pairs)
+            rows, low, high = text_of[some], text_of[some][0], text_of[some][-1]
+            length = lengths[high]
+            pooled = base.fuse(select_rows([state[low:high + 1, :length] for state in text],
+                                           paddle.to_tensor(rows - low)),
+                               select_rows(image, paddle.to_tensor(image_of[some])),
+                               paddle.to_tensor(mask[rows, :length]), "first").pooler_output
+            scores[image_of[some], chosen[rows]] = model.match_scores(pooled).astype("float32").numpy()
     return scores
+
+
+def _lengths(attention_mask: np.ndarray) -> np.ndarray:
+    """Tokens of each text (T,) up to its last real one, at least one: (T, L) -> (T,)."""
+    reversed_mask = attention_mask[:, ::-1] != 0
+    behind = np.where(reversed_mask.any(axis=1), reversed_mask.argmax(axis=1), attention_mask.shape[1] - 1)
+    return attention_mask.shape[1] - behind
