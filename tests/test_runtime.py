@@ -94,7 +94,7 @@ def test_console_of_a_process() -> None:
     code = ("from bridgetower.runtime import *; log_to_console(); shorten_paddlenlp_log()\n"
             "from paddlenlp.utils.log import logger\nlogger.debug('details'); logger.info('news')")
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True,
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=True,
                           env=environment)
     assert done.stdout == "" and len(done.stderr.splitlines()) == 1
     assert done.stderr.rstrip().endswith("INFO PaddleNLP: news")

@@ -16,6 +16,7 @@ import paddle.distributed as dist
 from bridgetower import BridgeTowerForContrastiveRetrieval, BridgeTowerForPreTraining
 from bridgetower.distributed import rank, world_size
 from bridgetower.retrieval import retrieve
+from bridgetower.runtime import exit_together
 from tests.goldens import Golden
 from tests.models import gradients
 
@@ -83,3 +84,4 @@ def main(kind: str, *arguments: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    exit_together(0)
