@@ -6,15 +6,12 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
+from .layers import Linear, dropout, gelu, on_cpu, quick_gelu
+
 __all__ = ["ACTIVATIONS", "FeedForward", "MultiHeadAttention", "additive_mask"]
 
 
-def quick_gelu(x: Tensor) -> Tensor:
-    """CLIP's approximation of GELU, x * sigmoid(1.702 x)."""
-    return x * F.sigmoid(1.702 * x)
-
-
-ACTIVATIONS = {"gelu": F.gelu, "quick_gelu": quick_gelu, "relu": F.relu}
+ACTIVATIONS = {"gelu": gelu, "quick_gelu": quick_gelu, "relu": F.relu}
 
 
 def additive_mask(attention_mask: Tensor) -> Tensor:
@@ -33,12 +30,28 @@ def additive_mask(attention_mask: Tensor) -> Tensor:
     return mask.unsqueeze([1, 2])
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, training: bool) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout_p: float, training: bool) -> Tensor:
     """Scaled dot-product attention, (B, Q, H, d) x (B, K, H, d) -> (B, Q, H, d)."""
+    if on_cpu(query, key, value):
+        return _attend_on_cpu(query, key, value, mask, dropout_p if training else 0.0)
     if mask is not None and mask.dtype != query.dtype:
         # In half precision the lowest float32 would become -inf, and a fully masked row NaN.
         mask = mask.clip(min=float(paddle.finfo(query.dtype).min)).astype(query.dtype)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, training=training)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout_p, training=training)
+
+
+def _attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout_p: float) -> Tensor:
+    """`attend` step by step, as Paddle does on a CPU, but in place, with our dropout and a mask of full size.
+
+    Adding (B, 1, 1, K) to the scores takes Paddle longer than the product and the softmax together; expanded it is
+    as cheap as any sum.
+    """
+    query, key, value = (each.transpose([0, 2, 1, 3]) for each in (query * query.shape[-1] ** -0.5, key, value))
+    scores = query.matmul(key, transpose_y=True)
+    if mask is not None:
+        scores = scores.add_(mask.expand(scores.shape))
+    weights = dropout(F.softmax_(scores), dropout_p, training=True)
+    return weights.matmul(value).transpose([0, 2, 1, 3])
 
 
 class MultiHeadAttention(nn.Layer):
@@ -57,10 +70,10 @@ class MultiHeadAttention(nn.Layer):
         self.num_heads = num_heads
         self.head_width = width // num_heads
         self.dropout = dropout
-        self.q_proj = nn.Linear(width, width)
-        self.k_proj = nn.Linear(context_width, width)
-        self.v_proj = nn.Linear(context_width, width)
-        self.out_proj = nn.Linear(width, width)
+        self.q_proj = Linear(width, width)
+        self.k_proj = Linear(context_width, width)
+        self.v_proj = Linear(context_width, width)
+        self.out_proj = Linear(width, width)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.reshape([0, 0, self.num_heads, self.head_width])
@@ -89,8 +102,8 @@ class FeedForward(nn.Layer):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"hidden_act={activation!r} is unknown; use one of {', '.join(ACTIVATIONS)}")
-        self.fc1 = nn.Linear(width, hidden_width)
-        self.fc2 = nn.Linear(hidden_width, width)
+        self.fc1 = Linear(width, hidden_width)
+        self.fc2 = Linear(hidden_width, width)
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:

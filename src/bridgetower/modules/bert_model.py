@@ -7,6 +7,7 @@ from paddle import Tensor, nn
 
 from ..config import BridgeTowerTextConfig
 from .attention import additive_mask
+from .layers import Dropout, LayerNorm
 from .recompute import run_layer
 from .transformer import BertLayer
 
@@ -21,8 +22,8 @@ class TextEmbeddings(nn.Layer):
         self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
-        self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.pad_token_id = config.pad_token_id
         self.positions_skip_padding = config.kind == "roberta"
 

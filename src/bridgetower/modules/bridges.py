@@ -8,6 +8,7 @@ from paddle import Tensor, nn
 
 from ..config import BridgeTowerConfig
 from .attention import MultiHeadAttention
+from .layers import LayerNorm, Linear, gelu
 
 __all__ = ["Bridge"]
 
@@ -30,20 +31,20 @@ class Bridge(nn.Layer):
             self.gate = self.create_parameter([width], default_initializer=nn.initializer.Constant(0.5))
         elif kind in ("dynamic_gate", "linear", "add_linear"):
             # Without biases, as the paper writes its maps; biases in (h) would exceed its table's count.
-            self.linear = nn.Linear(2 * width, width, bias_attr=False)
+            self.linear = Linear(2 * width, width, bias_attr=False)
         elif kind == "mlp":
-            self.fc1 = nn.Linear(2 * width, 2 * width, bias_attr=False)
-            self.fc2 = nn.Linear(2 * width, width, bias_attr=False)
+            self.fc1 = Linear(2 * width, 2 * width, bias_attr=False)
+            self.fc2 = Linear(2 * width, width, bias_attr=False)
         elif kind in ("cross_attention", "cross_attention_mlp"):
             self.cross_attention = MultiHeadAttention(width, config.num_attention_heads,
                                                       dropout=config.attention_probs_dropout_prob)
             if kind == "cross_attention_mlp":
-                self.fc1 = nn.Linear(width, config.intermediate_size, bias_attr=False)
-                self.fc2 = nn.Linear(config.intermediate_size, width, bias_attr=False)
+                self.fc1 = Linear(width, config.intermediate_size, bias_attr=False)
+                self.fc2 = Linear(config.intermediate_size, width, bias_attr=False)
         elif kind in ("scaled_add", "interpolate"):
             start = 1.0 if kind == "scaled_add" else 0.5
             self.scale = self.create_parameter([1], default_initializer=nn.initializer.Constant(start))
-        self.norm = nn.LayerNorm(width, config.layer_norm_eps)
+        self.norm = LayerNorm(width, config.layer_norm_eps)
 
     def _combine(self, x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
         kind = self.kind
@@ -70,7 +71,7 @@ class Bridge(nn.Layer):
         return mixed if kind == "linear" else x + y + mixed
 
     def _mlp(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(gelu(self.fc1(x)))
 
     def forward(self, cross_state: Tensor, tower_state: Tensor, mask: Tensor | None = None) -> Tensor:
         """Merge one level.

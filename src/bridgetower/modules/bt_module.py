@@ -14,6 +14,7 @@ from .bert_model import TextTower
 from .bridges import Bridge
 from .clip_model import ImageTower
 from .heads import LayerGate, MLMHead, Pooler
+from .layers import LayerNorm, Linear
 from .loading import LoadingMixin
 from .outputs import BridgeTowerModelOutput
 from .recompute import run_layer
@@ -65,16 +66,16 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
         self.num_bridges = num_bridges
         self.text_tower = TextTower(config.text_config)
         self.image_tower = ImageTower(config.vision_config)
-        self.text_projection = nn.Linear(config.text_config.hidden_size, width)
-        self.image_projection = nn.Linear(config.vision_config.hidden_size, width)
+        self.text_projection = Linear(config.text_config.hidden_size, width)
+        self.image_projection = Linear(config.vision_config.hidden_size, width)
         self.token_type_embeddings = nn.Embedding(config.token_type_vocab_size, width)
         self.cross_modal_text_layers = self._cross_layers(config)
         self.cross_modal_image_layers = self._cross_layers(config)
         has_bridges = num_bridges > 0
         self.text_gate = LayerGate(config.text_config.hidden_size) if config.gated_fusion else None
         self.image_gate = LayerGate(config.vision_config.hidden_size) if config.gated_fusion else None
-        self.text_input_norm = nn.LayerNorm(width, config.layer_norm_eps) if has_bridges else nn.Identity()
-        self.image_input_norm = nn.LayerNorm(width, config.layer_norm_eps) if has_bridges else nn.Identity()
+        self.text_input_norm = LayerNorm(width, config.layer_norm_eps) if has_bridges else nn.Identity()
+        self.image_input_norm = LayerNorm(width, config.layer_norm_eps) if has_bridges else nn.Identity()
         self.text_bridges = nn.LayerList([Bridge(config) for _ in range(1, num_bridges)])
         self.image_bridges = nn.LayerList([Bridge(config) for _ in range(1, num_bridges)])
         self.text_pooler = Pooler(width)
@@ -109,11 +110,11 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
 
     def project_text(self, states: list[Tensor]) -> list[Tensor]:
         """(B, L, W) text states -> (B, L, D), with the token-type embedding of texts."""
-        return [self.text_projection(state) + self.token_type_embeddings.weight[0] for state in states]
+        return [self.text_projection(state, self.token_type_embeddings.weight[0]) for state in states]
 
     def project_image(self, states: list[Tensor], token_type: int = 1) -> list[Tensor]:
         """(B, N, W) image states -> (B, N, D), with a token-type embedding (1; 2 for the second image of NLVR2)."""
-        return [self.image_projection(state) + self.token_type_embeddings.weight[token_type] for state in states]
+        return [self.image_projection(state, self.token_type_embeddings.weight[token_type]) for state in states]
 
     def fuse(self, text_states: list[Tensor], image_states: list[Tensor], attention_mask: Tensor,
              needed: Needed = "all") -> BridgeTowerModelOutput:

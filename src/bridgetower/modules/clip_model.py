@@ -7,6 +7,7 @@ from paddle import Tensor, nn
 
 from ..config import BridgeTowerVisionConfig
 from .attention import FeedForward, MultiHeadAttention
+from .layers import LayerNorm, add_bias
 from .recompute import run_layer
 
 __all__ = ["ImageTower"]
@@ -17,9 +18,9 @@ class ImageBlock(nn.Layer):
 
     def __init__(self, config: BridgeTowerVisionConfig) -> None:
         super().__init__()
-        self.attention_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.attention_norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.attention = MultiHeadAttention(config.hidden_size, config.num_attention_heads)
-        self.mlp_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.mlp_norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.mlp = FeedForward(config.hidden_size, config.intermediate_size, config.hidden_act)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,9 +45,9 @@ class ImageTower(nn.Layer):
                                          bias_attr=False if is_clip else None)
         self.class_embedding = self.create_parameter([width])
         self.position_embedding = self.create_parameter([config.num_tokens, width])
-        self.pre_norm = nn.LayerNorm(width, config.layer_norm_eps) if is_clip else nn.Identity()
+        self.pre_norm = LayerNorm(width, config.layer_norm_eps) if is_clip else nn.Identity()
         self.layers = nn.LayerList([ImageBlock(config) for _ in range(config.num_hidden_layers)])
-        self.post_norm = nn.LayerNorm(width, config.layer_norm_eps)
+        self.post_norm = LayerNorm(width, config.layer_norm_eps)
         self.enable_recompute = False
 
     def _patches(self, pixel_values: Tensor) -> Tensor:
@@ -57,7 +58,7 @@ class ImageTower(nn.Layer):
         patches = patches.transpose([0, 2, 4, 1, 3, 5]).reshape([rows, -1, channels * size * size])
         embedded = patches.matmul(self.patch_embedding.weight.flatten(1), transpose_y=True)
         bias = self.patch_embedding.bias
-        return embedded if bias is None else embedded + bias
+        return embedded if bias is None else add_bias(embedded, bias)
 
     def forward(self, pixel_values: Tensor, num_states: int = 1) -> list[Tensor]:
         """Encode a batch of images.

@@ -6,6 +6,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
+from .layers import LayerNorm, Linear, add_bias, gelu
+
 __all__ = ["Classifier", "LayerGate", "MLMHead", "Pooler"]
 
 
@@ -14,7 +16,7 @@ class Pooler(nn.Layer):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, width)
+        self.dense = Linear(width, width)
 
     def forward(self, states: Tensor) -> Tensor:
         """(B, L, D) -> (B, D)."""
@@ -29,15 +31,15 @@ class MLMHead(nn.Layer):
 
     def __init__(self, width: int, vocab_size: int, layer_norm_eps: float) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, width)
-        self.norm = nn.LayerNorm(width, layer_norm_eps)
+        self.dense = Linear(width, width)
+        self.norm = LayerNorm(width, layer_norm_eps)
         self.decoder_weight = self.create_parameter([vocab_size, width])
         self.bias = self.create_parameter([vocab_size], is_bias=True)
 
     def forward(self, states: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""
-        states = self.norm(F.gelu(self.dense(states)))
-        return states.matmul(self.decoder_weight, transpose_y=True) + self.bias
+        states = self.norm(gelu(self.dense(states)))
+        return add_bias(states.matmul(self.decoder_weight, transpose_y=True), self.bias)
 
 
 class Classifier(nn.Layer):
@@ -45,13 +47,13 @@ class Classifier(nn.Layer):
 
     def __init__(self, width: int, hidden_width: int, num_labels: int, layer_norm_eps: float) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, hidden_width)
-        self.norm = nn.LayerNorm(hidden_width, layer_norm_eps)
-        self.fc2 = nn.Linear(hidden_width, num_labels)
+        self.fc1 = Linear(width, hidden_width)
+        self.norm = LayerNorm(hidden_width, layer_norm_eps)
+        self.fc2 = Linear(hidden_width, num_labels)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, width) -> (B, num_labels)."""
-        return self.fc2(F.gelu(self.norm(self.fc1(features))))
+        return self.fc2(gelu(self.norm(self.fc1(features))))
 
 
 class LayerGate(nn.Linear):

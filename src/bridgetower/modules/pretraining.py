@@ -18,6 +18,7 @@ from ..objectives import (
     negative_weights,
 )
 from .bt_module import BridgeTowerModel, BridgeTowerPretrainedModel
+from .layers import Linear
 from .matching import matching_image_rows, select_rows
 from .outputs import BridgeTowerPreTrainingOutput
 from .tasks import mlm_head
@@ -34,12 +35,12 @@ class _ContrastiveModel(BridgeTowerPretrainedModel):
     def _add_pair_heads(self, objectives: frozenset[str]) -> None:
         config = self.config
         if objectives & {"itm", "itm_itc"}:
-            self.itm_head = nn.Linear(2 * config.hidden_size, 2)
+            self.itm_head = Linear(2 * config.hidden_size, 2)
         if objectives & {"itc", "itm_itc"}:
             size = config.contrastive_hidden_size
             # The original sizes these heads by the cross-modal width but feeds them tower states.
-            self.itc_text_head = nn.Linear(config.text_config.hidden_size, size)
-            self.itc_image_head = nn.Linear(config.vision_config.hidden_size, size)
+            self.itc_text_head = Linear(config.text_config.hidden_size, size)
+            self.itc_image_head = Linear(config.vision_config.hidden_size, size)
             start = nn.initializer.Constant(config.initial_temperature)
             self.temperature = self.create_parameter([], default_initializer=start)
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 import paddle
 import paddle.nn.functional as F
-from paddle import Tensor, nn
+from paddle import Tensor
 
 from ..config import BridgeTowerConfig
 from .bt_module import BridgeTowerModel, BridgeTowerPretrainedModel
+from .layers import Linear
 from .matching import matching_image_rows, select_rows
 from .outputs import RankingOutput
 
@@ -27,8 +28,8 @@ class BridgeTowerForRetrievalRanking(BridgeTowerPretrainedModel):
     def __init__(self, config: BridgeTowerConfig) -> None:
         super().__init__(config)
         self.bridgetower = BridgeTowerModel(config)
-        self.rank_head = nn.Linear(2 * config.hidden_size, 1)
-        self.itm_head = nn.Linear(2 * config.hidden_size, 2)
+        self.rank_head = Linear(2 * config.hidden_size, 1)
+        self.itm_head = Linear(2 * config.hidden_size, 2)
         for parameter in self.itm_head.parameters():
             parameter.stop_gradient = True
 

@@ -10,6 +10,7 @@ from ..config import BridgeTowerConfig
 from .bert_model import TextTower
 from .bt_module import BridgeTowerPretrainedModel
 from .clip_model import ImageTower
+from .layers import Dropout, Linear
 from .outputs import ClassifierOutput
 
 __all__ = ["BridgeTowerForImageClassification", "BridgeTowerForSequenceClassification"]
@@ -26,7 +27,7 @@ class BridgeTowerForImageClassification(BridgeTowerPretrainedModel):
     def __init__(self, config: BridgeTowerConfig) -> None:
         super().__init__(config)
         self.image_tower = ImageTower(config.vision_config)
-        self.classifier = nn.Linear(config.vision_config.hidden_size, config.num_labels)
+        self.classifier = Linear(config.vision_config.hidden_size, config.num_labels)
 
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> ClassifierOutput:
         """(B, 3, S, S) images -> `logits` (B, num_labels), and `loss` with labels (B,)."""
@@ -39,9 +40,9 @@ class SequenceHead(nn.Layer):
 
     def __init__(self, width: int, num_labels: int, dropout: float) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, num_labels)
-        self.dropout = nn.Dropout(dropout)
+        self.dense = Linear(width, width)
+        self.out_proj = Linear(width, num_labels)
+        self.dropout = Dropout(dropout)
 
     def forward(self, states: Tensor) -> Tensor:
         """(B, L, W) -> (B, num_labels)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from paddle import Tensor, nn
 
 from .attention import FeedForward, MultiHeadAttention
+from .layers import Dropout, LayerNorm
 
 __all__ = ["BertCrossLayer", "BertLayer"]
 
@@ -16,10 +17,10 @@ class BertLayer(nn.Layer):
                  attention_dropout: float, layer_norm_eps: float) -> None:
         super().__init__()
         self.attention = MultiHeadAttention(width, num_heads, dropout=attention_dropout)
-        self.attention_norm = nn.LayerNorm(width, layer_norm_eps)
+        self.attention_norm = LayerNorm(width, layer_norm_eps)
         self.mlp = FeedForward(width, hidden_width, activation)
-        self.mlp_norm = nn.LayerNorm(width, layer_norm_eps)
-        self.dropout = nn.Dropout(dropout)
+        self.mlp_norm = LayerNorm(width, layer_norm_eps)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, L, D) with an additive mask (B, 1, 1, L) -> (B, L, D)."""
@@ -34,12 +35,12 @@ class BertCrossLayer(nn.Layer):
                  attention_dropout: float, layer_norm_eps: float) -> None:
         super().__init__()
         self.self_attention = MultiHeadAttention(width, num_heads, dropout=attention_dropout)
-        self.self_attention_norm = nn.LayerNorm(width, layer_norm_eps)
+        self.self_attention_norm = LayerNorm(width, layer_norm_eps)
         self.cross_attention = MultiHeadAttention(width, num_heads, dropout=attention_dropout)
-        self.cross_attention_norm = nn.LayerNorm(width, layer_norm_eps)
+        self.cross_attention_norm = LayerNorm(width, layer_norm_eps)
         self.mlp = FeedForward(width, hidden_width, activation)
-        self.mlp_norm = nn.LayerNorm(width, layer_norm_eps)
-        self.dropout = nn.Dropout(dropout)
+        self.mlp_norm = LayerNorm(width, layer_norm_eps)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, other: Tensor, mask: Tensor | None = None, other_mask: Tensor | None = None,
                 num_queries: int | None = None) -> Tensor:
