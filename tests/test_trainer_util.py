@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from paddle.utils import unique_name
 
 import train
 from bridgetower.experiment import SettingsError
 from bridgetower.flags import EXAMPLE, OWN_FLAGS
 from bridgetower.optimization import learning_rate_schedule
+from tests.miniature import MODEL, write_experiment, write_miniature
 from trainer_util import BridgeTowerTrainingArguments, WholeUpdates, parse_arguments
 
 ROOT = Path(train.__file__).parent
@@ -123,3 +127,32 @@ def test_dropping_everything_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--batch_size 30 is not a multiple"):
         parsed("--config_name {1} --output_dir {0} --do_train --batch_size 30 --per_device_train_batch_size 4",
                tmp_path)
+
+
+def test_recompute_reaches_both_towers_and_the_cross_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In training only, and with dropout: a layer that is computed again draws the same numbers."""
+    import paddle.distributed.fleet.utils as fleet_utils
+
+    monkeypatch.setenv("BRIDGETOWER_TUNE_CPU", "0")
+    again: list[str] = []
+    original = fleet_utils.recompute
+
+    def recompute(layer: Any, *inputs: Any) -> Any:
+        again.append(type(layer).__name__)
+        return original(layer, *inputs)
+
+    monkeypatch.setattr(fleet_utils, "recompute", recompute)
+    text = {**MODEL["text_config"], "hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.2}
+    config = write_experiment(write_miniature(tmp_path), "vqa", {"name": "vqa"}, max_steps=2, model={
+        **MODEL, "hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.2, "text_config": text})
+    losses = {}
+    for name, more in (("plain", []), ("recomputed", ["--recompute"])):
+        with unique_name.guard():
+            assert train.main(["--config_name", str(config), "--data_root", str(tmp_path / "data"), "--output_dir",
+                               str(tmp_path / name), "--device", "cpu", "--do_train", "--do_eval", *more]) == 0
+        lines = map(json.loads, (tmp_path / name / "metrics.jsonl").read_text().splitlines())
+        losses[name] = [value for line in lines for key, value in line.items() if key in ("loss", "eval_vqa_loss")]
+        assert bool(again) is bool(more)
+    # Two updates, two layers in each tower and in each cross-modal stack.
+    assert {kind: again.count(kind) for kind in set(again)} == {"BertLayer": 4, "ImageBlock": 4, "BertCrossLayer": 8}
+    np.testing.assert_allclose(losses["recomputed"], losses["plain"], rtol=1e-5)
