@@ -1,0 +1,196 @@
+"""From a checkpoint to a folder that `BridgeTowerPredictor` opens."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paddle
+
+from ..config import BridgeTowerConfig
+from ..conversion import load_weights, local_path
+from ..experiment import DataSettings
+from ..modules import load_into
+from ..processing import BridgeTowerProcessor
+from .companions import find_labels, find_processor, find_tokenizer, trained_text_len
+from .manifest import LABELS_FILE, MANIFEST_FILE, Manifest
+from .parts import Target, choose_target, make_parts, num_states
+
+__all__ = ["ExportOptions", "export_checkpoint"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export; None leaves a setting to the checkpoint and what stands beside it.
+
+    Attributes:
+        task: one of `bridgetower.export.parts.TASKS`.
+        image_size: side of the images in pixels; the position table is resized to it.
+        max_text_len: tokens that texts given as strings are cut to.
+        tokenizer: a folder with tokenizer files, or a known name.
+        image_transform: how pictures are prepared, a name of `bridgetower.transforms`.
+        labels: files with the names of the classes, see `find_labels`.
+        overwrite: replace an earlier export.
+    """
+
+    task: str | None = None
+    image_size: int | None = None
+    max_text_len: int | None = None
+    tokenizer: str | None = None
+    image_transform: str | None = None
+    labels: tuple[Path, ...] = ()
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class _Companions:
+    processor: BridgeTowerProcessor
+    labels: list[str] | None
+
+    def write(self, folder: Path) -> None:
+        self.processor.save_pretrained(folder)
+        if self.labels is not None:
+            text = json.dumps(self.labels, indent=1, ensure_ascii=False)
+            (folder / LABELS_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def export_checkpoint(source: str | Path, output: str | Path, options: ExportOptions | None = None) -> Manifest:
+    """Write the static programs of a checkpoint and all that is needed to use them.
+
+    All checks come first; the folder appears complete or not at all.
+
+    Args:
+        source: what `load_weights` reads, for instance the folder of a training or of a conversion.
+        output: the folder to make.
+        options: see `ExportOptions`.
+
+    Returns:
+        What `export.json` of the folder holds.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint, tokenizer or labels file.
+        FileExistsError: the output exists and may not be replaced.
+        ValueError, KeyError: the checkpoint, or an option, does not fit; the message says which.
+    """
+    options, output = options or ExportOptions(), Path(output)
+    _check_output(output, options.overwrite)
+    path = local_path(source)
+    tensors, stored = load_weights(path)
+    if stored is None:
+        raise ValueError(f"{source} holds weights but no configuration; convert it with torch2paddle.py first")
+    config = BridgeTowerConfig(**stored)
+    try:
+        task, target = choose_target(options.task, [name.removeprefix("bridgetower.") for name in tensors],
+                                     config.architectures or ())
+        config = _resized(config, options.image_size)
+        _check_one_image(task, config)
+        manifest, companions = _describe(path, task, target, config, options)
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if str(path) in text or text.startswith("--") else f"{path}: {text}") from None
+    model: Any = target.model_class(config)
+    load_into(model, tensors, path, may_miss=())
+    del tensors  # the model has its own copy
+    model.eval()
+    with _staged(output) as folder:
+        _write_programs(model, target, folder)
+        model.config.architectures = [manifest.model_class]
+        model.config.save_pretrained(str(folder))
+        companions.write(folder)
+        manifest.write(folder)
+    return manifest
+
+
+def _resized(config: BridgeTowerConfig, image_size: int | None) -> BridgeTowerConfig:
+    if image_size is None:
+        return config
+    patch = config.vision_config.patch_size
+    if image_size < patch or image_size % patch:
+        raise ValueError(f"--image_size {image_size} is not a multiple of patch_size={patch}; try "
+                         f"{max(1, image_size // patch) * patch}")
+    return config.replace(vision_config={"image_size": image_size})
+
+
+def _check_one_image(task: str, config: BridgeTowerConfig) -> None:
+    if task in ("vqa", "snli") and config.token_type_vocab_size > 2:
+        raise ValueError("its classifier reads two images a text (NLVR2); only heads of one image can be exported")
+    if task == "snli" and config.num_labels != 3:
+        raise ValueError(f"task 'snli' has 3 classes, the checkpoint {config.num_labels}; use --task vqa")
+
+
+def _describe(source: Path, task: str, target: Target, config: BridgeTowerConfig, options: ExportOptions
+              ) -> tuple[Manifest, _Companions]:
+    """What will stand in the manifest and beside the programs."""
+    text, image_size = config.text_config, config.vision_config.image_size
+    positions = text.max_position_embeddings - (text.pad_token_id + 1 if text.kind == "roberta" else 0)
+    default = min(trained_text_len(source) or DataSettings.max_text_len, positions)
+    limit = default if options.max_text_len is None else options.max_text_len
+    if not 3 <= limit <= positions:
+        raise ValueError(f"--max_text_len {limit} is not between 3 and {positions}, the tokens that the position "
+                         f"table of {source} holds")
+    processor = BridgeTowerProcessor(find_processor(source, options.image_transform, image_size),
+                                     find_tokenizer(source, options.tokenizer, config))
+    is_classifier = task in ("vqa", "snli")
+    if options.labels and not is_classifier:
+        raise ValueError(f"--labels is for classifiers; the task {task!r} of {source} has none")
+    known = dict(enumerate(target.labels)) or (config.label_names if is_classifier else {})
+    labels = find_labels(options.labels, known, config.num_labels)
+    if labels is None and is_classifier:
+        logger.warning("%s does not name its %d answers: predictions will be numbers; --labels gives them names",
+                       source, config.num_labels)
+    manifest = Manifest(task, target.model_class.__name__, target.output, target.has_vectors, num_states(config),
+                        image_size, limit, positions, text.pad_token_id)
+    return manifest, _Companions(processor, labels)
+
+
+def _write_programs(model: Any, target: Target, folder: Path) -> None:
+    """Trace and save the parts one by one; the parameters they save are the model's own."""
+    for name, (part, inputs) in make_parts(model, target).items():
+        part.eval()
+        paddle.jit.save(paddle.jit.to_static(part, input_spec=inputs, full_graph=True), str(folder / name))
+        logger.info("%s: %.1f MB", name, (folder / f"{name}.pdiparams").stat().st_size / 1e6)
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not output.is_dir():
+        raise FileExistsError(f"--output {output} is a file; name a folder")
+    if not (output / MANIFEST_FILE).is_file():
+        raise FileExistsError(f"--output {output} holds other files and no {MANIFEST_FILE}; name another folder")
+    if not overwrite:
+        raise FileExistsError(f"--output {output} holds an export already; add --overwrite, or name another folder")
+
+
+@contextmanager
+def _staged(output: Path) -> Iterator[Path]:
+    """A folder beside `output` that takes its place at the end, and disappears on any exception."""
+    output = output.resolve()
+    created = [folder for folder in output.parents if not folder.exists()]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    beside = output.with_name(f".{output.name}.{os.getpid()}.part")
+    old = output.with_name(f".{output.name}.{os.getpid()}.old")
+    beside.mkdir()
+    try:
+        yield beside
+        if output.exists():
+            output.rename(old)
+        beside.rename(output)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        if old.exists():
+            old.rename(output)
+        for folder in created:  # the innermost first
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,81 @@
+"""What an exported folder says of itself, in `export.json`; `labels.json` has the names of its classes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+__all__ = ["LABELS_FILE", "MANIFEST_FILE", "PARTS", "Manifest"]
+
+MANIFEST_FILE = "export.json"
+LABELS_FILE = "labels.json"
+#: The programs of a folder; each is `NAME.json` and `NAME.pdiparams`.
+PARTS = ("text", "image", "fusion")
+_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The facts that the loader needs.
+
+    Attributes:
+        task: what was exported, one of `bridgetower.export.parts.TASKS`.
+        model_class: the class whose outputs the programs compute.
+        output: what the fusion returns: `logits`, `scores` or `vectors`.
+        has_vectors: whether the towers return unit vectors to compare, too.
+        num_states: states K that each tower hands to the fusion.
+        image_size: side of the images in pixels.
+        max_text_len: tokens that a text given as a string is cut to.
+        max_positions: tokens that the position table of the text tower holds.
+        pad_token_id: what fills short texts; `encode_text` takes its mask from it when none is given.
+        format_version: of this file.
+    """
+
+    task: str
+    model_class: str
+    output: str
+    has_vectors: bool
+    num_states: int
+    image_size: int
+    max_text_len: int
+    max_positions: int
+    pad_token_id: int
+    format_version: int = _FORMAT_VERSION
+
+    def write(self, folder: Path) -> None:
+        """Write `export.json` into a folder."""
+        (folder / MANIFEST_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Read the `export.json` of a folder.
+
+        Raises:
+            FileNotFoundError: the folder is no export, or a program is missing.
+            ValueError: the file cannot be used.
+        """
+        path = folder / MANIFEST_FILE
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist; {folder} is no exported model: make one with export.py")
+        values = _read_object(path)
+        missing = [field.name for field in fields(cls) if field.name not in values]
+        if values.get("format_version") != _FORMAT_VERSION or missing:
+            what = f"it lacks {', '.join(missing)}" if missing else f"format_version={values['format_version']!r}"
+            raise ValueError(f"{path} is of another version ({what}); export the checkpoint again")
+        files = [f"{part}.{suffix}" for part in PARTS for suffix in ("json", "pdiparams")]
+        lost = [name for name in files if not (folder / name).is_file()]
+        if lost:
+            raise FileNotFoundError(f"{folder} lacks {', '.join(lost)}; export the checkpoint again")
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds a {type(values).__name__}, expected an object")
+    return values

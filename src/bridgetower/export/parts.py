@@ -1,0 +1,195 @@
+"""What is exported: for each task a model class and the three programs that compute its outputs.
+
+B texts or pairs, M images, K states a tower, L text tokens, N image tokens, D width, C width of compared vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import paddle
+from paddle import Tensor, nn
+from paddle.static import InputSpec
+
+from ..config import BridgeTowerConfig
+from ..modules import (
+    BridgeTowerForContrastiveLearning,
+    BridgeTowerForContrastiveRetrieval,
+    BridgeTowerForImageAndTextRetrieval,
+    BridgeTowerForMaskedLM,
+    BridgeTowerForQuestionAnswering,
+    BridgeTowerForRetrievalRanking,
+    BridgeTowerForVisualEntailment,
+    BridgeTowerPretrainedModel,
+)
+from ..modules.bt_module import Needed
+from ..modules.outputs import BridgeTowerModelOutput
+
+__all__ = ["TASKS", "Target", "choose_target", "make_parts"]
+
+#: From the output of the cross-modal layers to what the fusion returns.
+Head = Callable[[Any, BridgeTowerModelOutput], Tensor]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model class and how its outputs come out of the three programs.
+
+    Attributes:
+        model_class: see `Manifest`.
+        weights: names, or their beginnings, of weights that a checkpoint of this class has.
+        head: see `Head`.
+        output: what `head` returns, see `Manifest`.
+        needed: what `head` reads, see `BridgeTowerModel.fuse`.
+        has_vectors: whether the class has `embed_text` and `embed_image`.
+        labels: names of the classes, where the task fixes them.
+    """
+
+    model_class: type[BridgeTowerPretrainedModel]
+    weights: tuple[str, ...]
+    head: Head
+    output: str = "logits"
+    needed: Needed = "first"
+    has_vectors: bool = False
+    labels: tuple[str, ...] = ()
+
+
+def _itm(model: Any, fused: BridgeTowerModelOutput) -> Tensor:
+    return model.itm_head(fused.pooler_output)
+
+
+def _classes(model: Any, fused: BridgeTowerModelOutput) -> Tensor:
+    return model.classifier(fused.pooler_output)
+
+
+def _words(model: Any, fused: BridgeTowerModelOutput) -> Tensor:
+    return model.mlm_head(fused.text_features)
+
+
+def _scores(model: Any, fused: BridgeTowerModelOutput) -> Tensor:
+    return model.match_scores(fused.pooler_output)
+
+
+def _joint_vectors(model: Any, fused: BridgeTowerModelOutput) -> Tensor:
+    return model.embed_pair(fused.pooler_output)
+
+
+#: The targets of each task; the first whose weights a checkpoint has is taken.
+TASKS: dict[str, tuple[Target, ...]] = {
+    "itm": (Target(BridgeTowerForImageAndTextRetrieval, ("itm_head.",), _itm, labels=("no match", "match")),),
+    "vqa": (Target(BridgeTowerForQuestionAnswering, ("classifier.fc1.",), _classes),),
+    "snli": (Target(BridgeTowerForVisualEntailment, ("classifier.fc1.",), _classes,
+                    labels=("contradiction", "neutral", "entailment")),),
+    "mlm": (Target(BridgeTowerForMaskedLM, ("mlm_head.",), _words, needed="text"),),
+    "retrieval": (
+        Target(BridgeTowerForRetrievalRanking, ("rank_head.", "itm_head."), _scores, "scores"),
+        Target(BridgeTowerForContrastiveRetrieval, ("itc_text_head.", "itc_image_head.", "itm_head."), _scores,
+               "scores", has_vectors=True),
+        Target(BridgeTowerForContrastiveLearning, ("itc_text_head.", "itc_image_head.", "itc_cross_modal_head."),
+               _joint_vectors, "vectors", has_vectors=True),
+    ),
+}
+
+
+def _fits(target: Target, names: Iterable[str]) -> bool:
+    return all(any(name.startswith(part) for name in names) for part in target.weights)
+
+
+def choose_target(task: str | None, names: Iterable[str], architectures: Iterable[str] = ()) -> tuple[str, Target]:
+    """The task of a checkpoint and the class that computes it.
+
+    Args:
+        task: one of `TASKS`; None: the one that the checkpoint was made for.
+        names: of its weights, ours.
+        architectures: the classes that its configuration names.
+
+    Raises:
+        ValueError: the task is unknown, the checkpoint has no head for it, or heads of several tasks.
+    """
+    names, architectures = list(names), list(architectures)
+    fitting = {key: target for key, targets in TASKS.items() for target in reversed(targets) if _fits(target, names)}
+    known = ", ".join(TASKS)
+    has = f"it has heads for {', '.join(fitting)}" if fitting else f"it has no head of any task ({known})"
+    if task is None:
+        named = [key for key, target in fitting.items() if target.model_class.__name__ in architectures]
+        choices = named or [key for key in fitting if key != "snli"]
+        if len(choices) != 1:
+            raise ValueError(f"the checkpoint does not say its task: {has}" + ("; give --task" if fitting else ""))
+        task = choices[0]
+    if task not in TASKS:
+        raise ValueError(f"task {task!r} is unknown; use one of {known}")
+    if task not in fitting:
+        wanted = " or ".join(" with ".join(part.rstrip(".") for part in target.weights) for target in TASKS[task])
+        raise ValueError(f"the checkpoint has no head for task {task!r} (weights {wanted}); {has}")
+    return task, fitting[task]
+
+
+class _TextPart(nn.Layer):
+    def __init__(self, model: Any, target: Target) -> None:
+        super().__init__()
+        self.model = model
+        self.has_vectors = target.has_vectors
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
+        """(B, L) and (B, L) -> projected states (B, K, L, D), and vectors (B, C) where the class has them."""
+        base = self.model.bridgetower
+        states = base.encode_text(input_ids, attention_mask)
+        outputs = [paddle.stack(base.project_text(states), axis=1)]
+        if self.has_vectors:
+            outputs.append(self.model.embed_text(states))
+        return outputs
+
+
+class _ImagePart(nn.Layer):
+    def __init__(self, model: Any, target: Target) -> None:
+        super().__init__()
+        self.model = model
+        self.has_vectors = target.has_vectors
+        self.embeds_projected = isinstance(model, BridgeTowerForContrastiveLearning)
+
+    def forward(self, pixel_values: Tensor) -> list[Tensor]:
+        """(M, 3, S, S) -> projected states (M, K, N, D), and vectors (M, C) where the class has them."""
+        base = self.model.bridgetower
+        states = base.encode_image(pixel_values)
+        projected = base.project_image(states)
+        outputs = [paddle.stack(projected, axis=1)]
+        if self.has_vectors:
+            outputs.append(self.model.embed_image(projected if self.embeds_projected else states))
+        return outputs
+
+
+class _FusionPart(nn.Layer):
+    def __init__(self, model: Any, target: Target) -> None:
+        super().__init__()
+        self.model = model
+        self.head = target.head
+        self.needed = target.needed
+
+    def forward(self, text_states: Tensor, image_states: Tensor, attention_mask: Tensor) -> Tensor:
+        """States (B, K, L, D) and (B, K, N, D) with the mask (B, L) -> what the head returns."""
+        fused = self.model.bridgetower.fuse(paddle.unbind(text_states, axis=1), paddle.unbind(image_states, axis=1),
+                                            attention_mask, self.needed)
+        return self.head(self.model, fused)
+
+
+def num_states(config: BridgeTowerConfig) -> int:
+    """States K that each tower hands to the cross-modal layers."""
+    return max(config.num_bridges, 1)
+
+
+def make_parts(model: Any, target: Target) -> dict[str, tuple[nn.Layer, list[InputSpec]]]:
+    """The programs by name, with their inputs; batch size and text length are free, and the weights are the model's."""
+    config: BridgeTowerConfig = model.config
+    vision, states, width = config.vision_config, num_states(config), config.hidden_size
+    size = vision.image_size
+    mask = InputSpec([None, None], "int64", "attention_mask")
+    return {
+        "text": (_TextPart(model, target), [InputSpec([None, None], "int64", "input_ids"), mask]),
+        "image": (_ImagePart(model, target),
+                  [InputSpec([None, vision.num_channels, size, size], "float32", "pixel_values")]),
+        "fusion": (_FusionPart(model, target),
+                   [InputSpec([None, states, None, width], "float32", "text_states"),
+                    InputSpec([None, states, vision.num_tokens, width], "float32", "image_states"), mask]),
+    }
