@@ -21,6 +21,7 @@ import train
 import trainer_util
 from bridgetower import BridgeTowerForPreTraining
 from bridgetower.experiment import SettingsError
+from bridgetower.modules.attention import additive_mask, attend
 from bridgetower.objectives import (
     contrastive_loss,
     contrastive_similarity,
@@ -96,6 +97,7 @@ def test_halved_weights_are_saved_as_float32_and_come_back(tmp_path: Path) -> No
     model.save_pretrained(str(tmp_path))
     stored = paddle.load(str(tmp_path / "model_state.pdparams"), return_numpy=True)
     again = BridgeTowerForPreTraining.from_pretrained(tmp_path)
+    assert again.config.dtype == "float32"
     for name, parameter in again.named_parameters():
         assert stored[name].dtype == np.float32 and parameter.dtype == paddle.float32
         np.testing.assert_array_equal(parameter.numpy(), rounded[name])
@@ -120,6 +122,10 @@ def test_weights_stored_in_half_precision_are_read_as_float32(tmp_path: Path) ->
     for name, parameter in model.named_parameters():
         assert again[name].dtype == paddle.float32
         np.testing.assert_array_equal(again[name].numpy(), parameter.astype("float32").numpy())
+    half = BridgeTowerForPreTraining.from_pretrained(tmp_path, dtype="bfloat16")
+    assert {parameter.dtype for parameter in half.parameters()} == {paddle.bfloat16} and half.config.dtype == "bfloat16"
+    with pytest.raises(ValueError, match="dtype='int8' is none of float32, float16, bfloat16"):
+        BridgeTowerForPreTraining.from_pretrained(tmp_path, dtype="int8")
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -143,6 +149,25 @@ def test_losses_of_half_precision_scores_are_float32(dtype: str) -> None:
         assert half.dtype == paddle.float32
         np.testing.assert_array_equal(half.numpy(), full.numpy())
     assert negative_weights(similarity, positives).dtype == paddle.float32
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_mask_is_finite_even_below_a_score(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the attention of a GPU gets, which adds it to scores in half precision."""
+    given: list[paddle.Tensor] = []
+
+    def attention(query: paddle.Tensor, *_: Any, attn_mask: paddle.Tensor, **__: Any) -> paddle.Tensor:
+        given.append(attn_mask)
+        return query
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", attention)
+    query = paddle.ones([1, 2, 1, 4]).astype(dtype)
+    attend(query, query, query, additive_mask(paddle.to_tensor([[1, 0]])), 0.0, training=False)
+    assert given[0].dtype == query.dtype
+    values = given[0].astype("float32").numpy().ravel()
+    assert values[0] == 0 and np.isfinite(values[1]) and values[1] < -1e4
+    if dtype == "float16":
+        assert np.isfinite(np.float16(values[1]) + np.float16(-100))
 
 
 @pytest.fixture

@@ -35,8 +35,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropo
     if on_cpu(query, key, value):
         return _attend_on_cpu(query, key, value, mask, dropout_p if training else 0.0)
     if mask is not None and mask.dtype != query.dtype:
-        # In half precision the lowest float32 would become -inf, and a fully masked row NaN.
-        mask = mask.clip(min=float(paddle.finfo(query.dtype).min)).astype(query.dtype)
+        # In half precision the lowest float32 would become -inf, and a fully masked row NaN; so would the lowest
+        # float16 plus a score. Half of it is as good as masked.
+        mask = mask.clip(min=float(paddle.finfo(query.dtype).min) / 2).astype(query.dtype)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout_p, training=training)
 
 

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 #: Heads that a task may leave behind or begin anew; anything else must be in the file and in the model.
 HEADS = ("mlm_head.*", "itm_head.*", "itc_*_head.*", "temperature", "logit_scale", "rank_head.*", "classifier.*")
+_DTYPES = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -118,13 +119,15 @@ class LoadingMixin:
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *,
-                        config: BridgeTowerConfig | None = None, **changes: Any) -> Any:
+                        config: BridgeTowerConfig | None = None, dtype: str = "float32", **changes: Any) -> Any:
         """Build a model from a folder or file and fill it with its weights.
 
         Args:
             pretrained_model_name_or_path: a folder with config.json and model_state.pdparams or model.safetensors, a
                 Hugging Face PyTorch folder, an original `.ckpt`, or a name on the Hugging Face hub.
             config: the configuration to build with, instead of the stored one.
+            dtype: of the parameters, whatever is stored: float32, float16 or bfloat16. Paddle computes in the last two
+                on GPUs only.
             changes: settings to change in the stored configuration, for instance `num_labels=13`.
 
         Returns:
@@ -132,10 +135,12 @@ class LoadingMixin:
 
         Raises:
             FileNotFoundError: when there is nothing to load.
-            ValueError: when the weights do not fit.
+            ValueError: when the weights do not fit, or there is no such dtype.
         """
         from ..conversion import load_weights
 
+        if dtype not in _DTYPES:
+            raise ValueError(f"dtype={dtype!r} is none of {', '.join(_DTYPES)}")
         tensors, stored = load_weights(Path(pretrained_model_name_or_path))
         if config is None:
             if stored is None:
@@ -145,5 +150,8 @@ class LoadingMixin:
             config = config.replace(**changes)
         model = cls(config)  # type: ignore[call-arg]
         load_into(model, tensors, Path(pretrained_model_name_or_path))
+        if dtype != "float32":
+            model.to(dtype=dtype)  # type: ignore[attr-defined]
+        model.config.dtype = dtype  # type: ignore[attr-defined]
         model.eval()  # type: ignore[attr-defined]
         return model

@@ -7,6 +7,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from ..config import BridgeTowerConfig
+from ..objectives import in_float32
 from .bert_model import TextTower
 from .bt_module import BridgeTowerPretrainedModel
 from .clip_model import ImageTower
@@ -78,7 +79,7 @@ class BridgeTowerForSequenceClassification(BridgeTowerPretrainedModel):
         loss = None
         if labels is not None:
             if self.config.num_labels == 1:
-                loss = F.mse_loss(logits[:, 0], labels.astype(logits.dtype))
+                loss = F.mse_loss(in_float32(logits[:, 0]), in_float32(labels))
             else:
                 loss = F.cross_entropy(logits, labels)
         return ClassifierOutput(loss=loss, logits=logits)

@@ -6,8 +6,9 @@ from .contrastive import (
     draw_negatives,
     negative_weights,
 )
+from .float32 import in_float32
 from .masked import masked_cross_entropy
 from .vqa import vqa_loss
 
-__all__ = ["contrastive_loss", "contrastive_similarity", "draw_negatives", "masked_cross_entropy", "negative_weights",
-           "vqa_loss"]
+__all__ = ["contrastive_loss", "contrastive_similarity", "draw_negatives", "in_float32", "masked_cross_entropy",
+           "negative_weights", "vqa_loss"]
