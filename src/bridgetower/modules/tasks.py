@@ -10,6 +10,7 @@ from ..config import BridgeTowerConfig
 from ..objectives import masked_cross_entropy
 from .bt_module import BridgeTowerModel, BridgeTowerPretrainedModel
 from .heads import MLMHead
+from .layers import Linear
 from .outputs import BridgeTowerContrastiveOutput, ImageTextMatchingOutput, MaskedLMOutput
 
 __all__ = ["BridgeTowerForContrastiveLearning", "BridgeTowerForImageAndTextRetrieval", "BridgeTowerForMaskedLM",
@@ -60,7 +61,7 @@ class BridgeTowerForImageAndTextRetrieval(BridgeTowerPretrainedModel):
     def __init__(self, config: BridgeTowerConfig) -> None:
         super().__init__(config)
         self.bridgetower = BridgeTowerModel(config)
-        self.itm_head = nn.Linear(2 * config.hidden_size, 2)
+        self.itm_head = Linear(2 * config.hidden_size, 2)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
                 labels: Tensor | None = None) -> ImageTextMatchingOutput:
@@ -85,10 +86,22 @@ class BridgeTowerForContrastiveLearning(BridgeTowerPretrainedModel):
         super().__init__(config)
         self.bridgetower = BridgeTowerModel(config)
         width, size = config.hidden_size, config.contrastive_hidden_size
-        self.itc_text_head = nn.Linear(width, size)
-        self.itc_image_head = nn.Linear(width, size)
-        self.itc_cross_modal_head = nn.Linear(2 * width, size)
+        self.itc_text_head = Linear(width, size)
+        self.itc_image_head = Linear(width, size)
+        self.itc_cross_modal_head = Linear(2 * width, size)
         self.logit_scale = self.create_parameter([], default_initializer=nn.initializer.Constant(2.6592))
+
+    def embed_text(self, states: list[Tensor]) -> Tensor:
+        """Unit vectors of texts: states (B, L, W) of the text tower -> (B, C)."""
+        return F.normalize(self.itc_text_head(states[-1][:, 0]))
+
+    def embed_image(self, projected: list[Tensor]) -> Tensor:
+        """Unit vectors of images: projected states (B, N, D) -> (B, C)."""
+        return F.normalize(self.itc_image_head(projected[-1][:, 0]))
+
+    def embed_pair(self, pooled: Tensor) -> Tensor:
+        """Unit vectors of pairs: (B, 2D) -> (B, C)."""
+        return F.normalize(self.itc_cross_modal_head(pooled))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
                 return_loss: bool = False) -> BridgeTowerContrastiveOutput:
@@ -109,9 +122,7 @@ class BridgeTowerForContrastiveLearning(BridgeTowerPretrainedModel):
         text_states = model.encode_text(input_ids, attention_mask)
         image = model.project_image(model.encode_image(pixel_values))
         pooled = model.fuse(model.project_text(text_states), image, attention_mask, "first").pooler_output
-        text = F.normalize(self.itc_text_head(text_states[-1][:, 0]))
-        vision = F.normalize(self.itc_image_head(image[-1][:, 0]))
-        cross = F.normalize(self.itc_cross_modal_head(pooled))
+        text, vision, cross = self.embed_text(text_states), self.embed_image(image), self.embed_pair(pooled)
         loss = None
         if return_loss:
             scale, labels = self.logit_scale.exp(), paddle.arange(text.shape[0])
