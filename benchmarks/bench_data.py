@@ -54,10 +54,12 @@ def jpeg(seed: int) -> bytes:
 
 
 def ours(threads: int) -> Cases:
-    """Our transforms over all images, stacked to batches."""
+    """Our transforms over all images, stacked to batches, in a process with the settings that `train.py` makes."""
     from bridgetower.datasets.unreadable import open_image
+    from bridgetower.runtime import tune_cpu
     from bridgetower.transforms import build_transform
 
+    tune_cpu()  # loader processes inherit it
     files = [jpeg(seed) for seed in range(IMAGES)]
 
     def case(key: str, size: int) -> Callable[[], list[np.ndarray]]:
