@@ -87,7 +87,7 @@ def launch(script: str, folder: Path, *words: str, settings: tuple[str, ...] = (
     inherited = {name: value for name, value in os.environ.items() if name != "TOKENIZER"}
     result = subprocess.run(
         ["bash", str(ROOT / "scripts" / f"{script}.sh"), *words, *SMALL, "--set", *DATA, *settings], cwd=folder,
-        text=True, capture_output=True, timeout=300,
+        text=True, capture_output=True, timeout=900,
         env={**inherited, "PYTHON": sys.executable, "DEVICES": "cpu", "DATA_ROOT": str(folder / "data"), **environment})
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return result.stdout
