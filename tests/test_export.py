@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,9 @@ from bridgetower import (
     BridgeTowerImageProcessor,
 )
 from bridgetower.export import BridgeTowerPredictor, ExportOptions, exporter
+from bridgetower.export.manifest import PARTS
 from bridgetower.preparation.tokenizer import save_tokenizer, train_tokenizer
+from bridgetower.tokenization import BridgeTowerTokenizer
 from bridgetower.transforms import build_transform
 from tests.miniature import write_tables
 from tests.models import SIZE, small_model
@@ -34,13 +37,15 @@ from tests.models import SIZE, small_model
 #: Of the largest entry, or of one where all are smaller: oneDNN chooses another order of float sums.
 TOLERANCE = 1e-5
 PRE_TRAINED = {"objectives": ["mlm", "itm_itc"]}
+#: Some heads need a text tower as wide as the cross-modal layers.
+EQUAL_WIDTHS = {"text_config": {"hidden_size": 32}}
 #: Task, model class, changes of its configuration.
 CASES = {
     "itm": ("itm", BridgeTowerForImageAndTextRetrieval, {}),
     "vqa": ("vqa", BridgeTowerForQuestionAnswering, {"num_labels": 5}),
-    "mlm": ("mlm", BridgeTowerForMaskedLM, {"tie_word_embeddings": True}),
+    "mlm": ("mlm", BridgeTowerForMaskedLM, {"tie_word_embeddings": True, **EQUAL_WIDTHS}),
     "ranking": ("retrieval", BridgeTowerForRetrievalRanking, {}),
-    "contrastive": ("retrieval", BridgeTowerForContrastiveLearning, {}),
+    "contrastive": ("retrieval", BridgeTowerForContrastiveLearning, EQUAL_WIDTHS),
     "itm_itc": ("retrieval", BridgeTowerForContrastiveRetrieval, {}),
 }
 TEXT = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48,
@@ -63,10 +68,10 @@ def _save(model: Any, folder: Path, words: Path) -> Path:
 
 
 def _model(model_class: Any, words: Path, **changes: Any) -> Any:
-    size = len(json.loads((words / "tokenizer.json").read_text())["model"]["vocab"])
-    added = json.loads((words / "tokenizer.json").read_text())["added_tokens"]
-    vocabulary = max(size, 1 + max(token["id"] for token in added))
-    return small_model(model_class, **{"text_config": {"vocab_size": vocabulary, **TEXT}, **changes})
+    text = {"vocab_size": BridgeTowerTokenizer.from_pretrained(words).vocab_size, **TEXT,
+            **changes.pop("text_config", {})}
+    vision = dict(hidden_size=64, num_hidden_layers=2, patch_size=16, image_size=SIZE)
+    return small_model(model_class, text_config=text, vision_config=vision, **changes)
 
 
 def _batch(rows: int, length: int, images: int) -> dict[str, np.ndarray]:
@@ -127,15 +132,22 @@ def test_equals_dynamic_model(name: str, words: Path, tmp_path: Path) -> None:
     assert static.manifest.task == task and static.manifest.model_class == model_class.__name__
 
 
+@pytest.fixture(scope="module")
+def itm(words: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Path]:
+    """A model, its checkpoint and its export."""
+    folder = tmp_path_factory.mktemp("itm")
+    model = _model(BridgeTowerForImageAndTextRetrieval, words)
+    exporter.export_checkpoint(_save(model, folder / "checkpoint", words), folder / "static")
+    return model, folder / "checkpoint", folder / "static"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [
-    {"text_config": {**TEXT, "kind": "bert", "pad_token_id": 1}},
+    {"text_config": {"kind": "bert"}},
     {"num_bridges": 0, "gated_fusion": True},
     {"num_bridges": 1, "bridge_type": "cross_attention_mlp"},
 ], ids=["bert", "meter", "external_layer"])
 def test_other_architectures(changes: dict[str, Any], words: Path, tmp_path: Path) -> None:
-    vocabulary = _model(BridgeTowerForImageAndTextRetrieval, words).config.text_config.vocab_size
-    if "text_config" in changes:
-        changes = {**changes, "text_config": {"vocab_size": vocabulary, **changes["text_config"]}}
     model = _model(BridgeTowerForImageAndTextRetrieval, words, **changes)
     source = _save(model, tmp_path / "checkpoint", words)
     exporter.export_checkpoint(source, tmp_path / "static")
@@ -182,16 +194,31 @@ def test_processor_and_larger_image(words: Path, tmp_path: Path) -> None:
     assert static.labels == ["no match", "match"]
 
 
-def test_bfloat16_and_threads(words: Path, tmp_path: Path) -> None:
+def test_bfloat16_and_threads(itm: tuple[Any, Path, Path]) -> None:
     """The options are accepted; bfloat16 has eight bits of mantissa, so its results are near, not equal."""
-    model = _model(BridgeTowerForImageAndTextRetrieval, words)
-    exporter.export_checkpoint(_save(model, tmp_path / "checkpoint", words), tmp_path / "static")
+    model, _, folder = itm
     batch = _batch(3, 6, 3)
     expected = _dynamic(model, batch, [0, 1, 2])["fused"]
-    static = BridgeTowerPredictor(tmp_path / "static", threads=2, bfloat16=True)
+    static = BridgeTowerPredictor(folder, threads=2, bfloat16=True)
     found = static.fuse(static.encode_text(batch["input_ids"], batch["attention_mask"]),
                         static.encode_image(batch["pixel_values"]))
     np.testing.assert_allclose(found, expected, rtol=0, atol=0.05 * np.abs(expected).max())
+
+
+def test_documented_example(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                            capsys: pytest.CaptureFixture[str]) -> None:
+    """The command and the program of docs/inference.md run as they stand."""
+    text = (Path(__file__).parents[1] / "docs" / "inference.md").read_text(encoding="utf-8")
+    command, program = (text.split(f"```{language}\n")[1].split("```")[0] for language in ("bash", "python"))
+    monkeypatch.chdir(tmp_path)
+    model = _model(BridgeTowerForQuestionAnswering, words, num_labels=3)
+    model.config.name_labels({0: "red", 1: "yes", 2: "no"})
+    _save(model, tmp_path / "build" / "quickstart" / "vqa", words)
+    assert export.main(command.split()[2:]) == 0
+    capsys.readouterr()
+    exec(compile(program, "inference.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and all("red" in line or "yes" in line or "no" in line for line in lines)
 
 
 class TestBadInput:
@@ -249,16 +276,21 @@ class TestBadInput:
 
     def test_output(self, sources: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
                     monkeypatch: pytest.MonkeyPatch) -> None:
+        def empty_programs(_: Any, __: Any, folder: Path) -> None:
+            for part in PARTS:
+                (folder / f"{part}.json").touch()
+                (folder / f"{part}.pdiparams").touch()
+
+        def interrupted(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(exporter, "_write_programs", empty_programs)
         output = tmp_path / "static"
         command = [str(sources["itm"]), "--output", str(output)]
         assert export.main(command) == 0
         written = {file.name: file.stat().st_mtime_ns for file in output.iterdir()}
         assert export.main(command) == 2
         assert "holds an export already; add --overwrite" in capsys.readouterr().err
-
-        def interrupted(*_: Any, **__: Any) -> None:
-            raise KeyboardInterrupt
-
         with monkeypatch.context() as patch:
             patch.setattr(exporter, "_write_programs", interrupted)
             assert export.main([*command, "--overwrite"]) == 130
@@ -269,11 +301,10 @@ class TestBadInput:
         assert export.main([command[0], "--output", str(sources["itm"]), "--overwrite"]) == 2
         assert "holds other files and no export.json" in capsys.readouterr().err
 
-    def test_predictor(self, sources: dict[str, Path], tmp_path: Path) -> None:
+    def test_predictor(self, itm: tuple[Any, Path, Path], tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="no exported model"):
-            BridgeTowerPredictor(sources["itm"])
-        folder = tmp_path / "static"
-        exporter.export_checkpoint(sources["itm"], folder)
+            BridgeTowerPredictor(itm[1])
+        folder = Path(shutil.copytree(itm[2], tmp_path / "static"))
         static, batch = BridgeTowerPredictor(folder, threads=1), _batch(3, 4, 2)
         with pytest.raises(ValueError, match="texts have 13 tokens, the position table .* holds 12"):
             static.encode_text(np.full((1, 13), 5))
