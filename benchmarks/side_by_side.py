@@ -97,7 +97,8 @@ class _Side:
         self.process.join()
 
 
-def compare(ours: Build, peer: Build, args: argparse.Namespace, warmup: int = 1, tolerance: float | None = None,
+def compare(ours: Build, peer: Build, args: argparse.Namespace, warmup: int = 1,
+            tolerance: float | Mapping[str, float] | None = None,
             **settings: Any) -> list[Comparison]:
     """Run all cases of both sides in turn.
 
@@ -105,7 +106,8 @@ def compare(ours: Build, peer: Build, args: argparse.Namespace, warmup: int = 1,
         ours, peer: functions of the benchmark's module, called as `build(threads, **settings)`.
         args: of `arguments`.
         warmup: untimed rounds.
-        tolerance: the largest absolute difference allowed between the results of the two sides; None: not compared.
+        tolerance: the largest absolute difference allowed between the results of the two sides, one for all cases or
+            one for each; None: not compared.
         settings: for both builders.
 
     Raises:
@@ -127,11 +129,12 @@ def compare(ours: Build, peer: Build, args: argparse.Namespace, warmup: int = 1,
             comparison.ours.append(our_run[0])
             comparison.peer.append(peer_run[0])
             comparison.our_memory, comparison.peer_memory = our_run[2], peer_run[2]
-            if tolerance is not None:
+            allowed = tolerance[comparison.case] if isinstance(tolerance, Mapping) else tolerance
+            if allowed is not None:
                 comparison.difference = float(np.abs(np.asarray(our_run[1]) - np.asarray(peer_run[1])).max())
-                if not comparison.difference <= tolerance:
+                if not comparison.difference <= allowed:
                     raise RuntimeError(f"{comparison.case}: the results differ by {comparison.difference:.2e}, "
-                                       f"allowed are {tolerance:.0e}")
+                                       f"allowed are {allowed:.0e}")
     print(file=sys.stderr)
     for side in sides:
         side.close()
