@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bridgetower.runtime import shorten_paddlenlp_log, tune_cpu
+from bridgetower.runtime import log_to_console, shorten_paddlenlp_log, tune_cpu
 
 EXAMPLES = r"""
 examples:
@@ -48,37 +47,56 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return parser.parse_args(arguments)
 
 
-def interrupt(*_: object) -> None:
-    """Turn a signal into what Ctrl-C raises."""
-    raise KeyboardInterrupt
+def clean_up_on_signals() -> list[int]:
+    """Let what is half written be removed on Ctrl-C and SIGTERM.
+
+    To be called with all imports done, as Paddle and PaddleNLP set handlers of their own.
+
+    Returns:
+        The signals that came: Paddle's tracing may turn an interruption into an error of another type.
+    """
+    import paddle
+
+    received: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    paddle.disable_signal_handler()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    return received
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export; returns the exit status."""
     options = parse_arguments(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log_to_console()
     os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle warns about its own operators while it traces them
     tune_cpu()
     shorten_paddlenlp_log()
     from bridgetower.export import ExportOptions, export_checkpoint
 
+    received = clean_up_on_signals()
     try:
         manifest = export_checkpoint(options.checkpoint, options.output, ExportOptions(
             task=options.task, image_size=options.image_size, max_text_len=options.max_text_len,
             tokenizer=options.tokenizer, image_transform=options.image_transform, labels=tuple(options.labels),
             overwrite=options.overwrite))
-    except (ValueError, KeyError, OSError, MemoryError) as error:
+    except BaseException as error:
+        if received or isinstance(error, KeyboardInterrupt):
+            print("export.py: interrupted, nothing written", file=sys.stderr)
+            return 130
+        if not isinstance(error, (ValueError, KeyError, OSError, MemoryError)):
+            raise
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
         print(f"export.py: error: {' '.join(str(message).split()) or type(error).__name__}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("export.py: interrupted, nothing written", file=sys.stderr)
-        return 130
     print(f"{options.output}: {manifest.model_class} for {manifest.task}, {manifest.image_size} pixels, texts up to "
           f"{manifest.max_text_len} tokens")
     return 0
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, interrupt)  # so that what is half written is removed
     sys.exit(main())

@@ -141,7 +141,6 @@ def itm(words: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Pat
     return model, folder / "checkpoint", folder / "static"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("changes", [
     {"text_config": {"kind": "bert"}},
     {"num_bridges": 0, "gated_fusion": True},
@@ -300,6 +299,17 @@ class TestBadInput:
         assert [path.name for path in tmp_path.iterdir()] == ["static"]
         assert export.main([command[0], "--output", str(sources["itm"]), "--overwrite"]) == 2
         assert "holds other files and no export.json" in capsys.readouterr().err
+
+    @pytest.mark.slow
+    def test_terminated(self, sources: dict[str, Path], tmp_path: Path) -> None:
+        """A process that is told to stop while it writes removes what it has written."""
+        code = ("import os, signal, export\nfrom bridgetower.export import exporter\n"
+                "exporter.make_parts = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+                f"raise SystemExit(export.main([{str(sources['itm'])!r}, '--output', {str(tmp_path / 'new')!r}]))")
+        root = Path(__file__).parents[1]
+        done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+        assert done.returncode == 130 and done.stderr.endswith("export.py: interrupted, nothing written\n")
+        assert not list(tmp_path.iterdir())
 
     def test_predictor(self, itm: tuple[Any, Path, Path], tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="no exported model"):
