@@ -22,7 +22,7 @@ AMD = "vendor_id : AuthenticAMD\nflags : fpu avx2 avx512f\n"
 def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """An AMD machine with AVX-512, glibc and four cores; Paddle is not imported yet; nothing is really changed."""
     facts: dict[str, Any] = {"cpuinfo": AMD, "libc": "glibc", "threads": None, "mallopt": []}
-    monkeypatch.setattr(os, "environ", {"HOME": "/home/user"})
+    monkeypatch.setattr(os, "environ", {"HOME": "home"})
     real = Path.read_text
     monkeypatch.setattr(Path, "read_text", lambda self, *a, **k: facts["cpuinfo"] if str(self) == "/proc/cpuinfo"
                         else real(self, *a, **k))

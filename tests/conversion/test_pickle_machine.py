@@ -112,8 +112,8 @@ class _Call:
 
 
 HOSTILE = [
-    b"cos\nsystem\n(S'touch /tmp/x'\ntR.",
-    b"cposix\nsystem\n(S'touch /tmp/x'\ntR.",
+    b"cos\nsystem\n(S'echo hacked'\ntR.",
+    b"cposix\nsystem\n(S'echo hacked'\ntR.",
     b"c__builtin__\neval\n(S'1'\ntR.",
     b"cbuiltins\nexec\n(S'1'\ntR.",
     b"\x80\x04\x8c\x08builtins\x8c\x07getattr\x93(K\x01\x8c\x01xtR.",

@@ -9,6 +9,7 @@ builders it is given, keeps large byte strings as views of the buffer, and answe
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,12 +42,12 @@ class Placeholder:
     state: Any = None
 
 
-class Buildable:
+class Buildable(ABC):
     """Base of objects made by builders that take a state afterwards."""
 
+    @abstractmethod
     def set_state(self, state: Any) -> None:
         """Take the state of a BUILD opcode; must check it."""
-        raise NotImplementedError
 
 
 Builder = Callable[..., Any]
@@ -144,7 +145,7 @@ class PickleMachine:
             raise
         except (
             IndexError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError, struct.error, RecursionError,
-            MemoryError, NotImplementedError,
+            MemoryError,
         ) as error:  # fmt: skip
             raise CheckpointError(f"broken pickle at byte {self.position}; copy or download the file again") from error
         raise CheckpointError(f"a pickle with more than {MAX_OPERATIONS} operations is no checkpoint")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -18,7 +19,7 @@ _PATTERNS = ("{split}.{kind}", "{split}-*.{kind}", "*-{split}.{kind}", "{split}/
 _KINDS = ("parquet", "arrow", "jsonl")
 
 
-class LabelledDataset:
+class LabelledDataset(ABC):
     """Rows of several tables, one after the other.
 
     Attributes:
@@ -44,12 +45,12 @@ class LabelledDataset:
     def __len__(self) -> int:
         return self._length
 
-    def set_epoch(self, epoch: int) -> None:
+    def set_epoch(self, epoch: int) -> None:  # noqa: B027 - not abstract: nothing is what it does
         """Nothing: no draw depends on the epoch."""
 
+    @abstractmethod
     def __getitem__(self, index: int) -> Sample:
         """Make a sample."""
-        raise NotImplementedError
 
     def record(self, index: int) -> SampleRecord:
         """Where a sample comes from."""
