@@ -33,6 +33,15 @@ Build = Callable[..., Cases]
 SECONDS_TO_REST = 0.3
 
 
+@dataclass(frozen=True)
+class _Run:
+    """A run of one case on one side."""
+
+    seconds: float
+    result: Any
+    peak_memory: float
+
+
 @dataclass
 class Comparison:
     """The seconds of each round of one case, ours and the peer's, and how far their results differ."""
@@ -75,30 +84,43 @@ def _serve(link: Connection, build: Build, threads: int, settings: Mapping[str, 
     while (name := link.recv()) is not None:
         start = time.perf_counter()
         result = cases[name]()
-        link.send((time.perf_counter() - start, result, peak_memory()))
+        link.send(_Run(time.perf_counter() - start, result, peak_memory()))
 
 
 class _Side:
     def __init__(self, build: Build, threads: int, settings: Mapping[str, Any]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.link, other = context.Pipe()
-        self.process = context.Process(target=_serve, args=(other, build, threads, settings), daemon=True)
-        self.process.start()
-        other.close()  # so that a dead process ends the wait for its answer
-        self.cases = self.link.recv()
+        self._arguments = build, threads, settings
 
-    def run(self, case: str) -> tuple[float, Any, float]:
+    def start(self) -> list[str]:
+        """Start the process; the names of its cases."""
+        context = multiprocessing.get_context("spawn")
+        self._link, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, *self._arguments), daemon=True)
+        self._process.start()
+        other.close()  # so that a dead process ends the wait for its answer
+        return self._link.recv()
+
+    def run(self, case: str) -> _Run:
         time.sleep(SECONDS_TO_REST)
-        self.link.send(case)
-        return self.link.recv()
+        self._link.send(case)
+        return self._link.recv()
+
+    def run_alone(self, case: str, warmup: int) -> _Run:
+        """Run in a process of its own, which ends."""
+        self.start()
+        for _ in range(warmup):
+            self.run(case)
+        result = self.run(case)
+        self.close()
+        return result
 
     def close(self) -> None:
-        self.link.send(None)
-        self.process.join()
+        self._link.send(None)
+        self._process.join()
 
 
 def compare(ours: Build, peer: Build, args: argparse.Namespace, warmup: int = 1,
-            tolerance: float | Mapping[str, float] | None = None,
+            tolerance: float | Mapping[str, float] | None = None, together: bool = True,
             **settings: Any) -> list[Comparison]:
     """Run all cases of both sides in turn.
 
@@ -108,37 +130,50 @@ def compare(ours: Build, peer: Build, args: argparse.Namespace, warmup: int = 1,
         warmup: untimed rounds.
         tolerance: the largest absolute difference allowed between the results of the two sides, one for all cases or
             one for each; None: not compared.
+        together: keep both sides in memory; else each run has a fresh process, with a warm-up of its own.
         settings: for both builders.
 
     Raises:
         RuntimeError: the two sides have other cases, or disagree by more than the tolerance.
     """
     sides = _Side(ours, args.threads, settings), _Side(peer, args.threads, settings)
-    if sides[0].cases != sides[1].cases:
-        raise RuntimeError(f"ours has the cases {sides[0].cases}, the peer {sides[1].cases}")
-    comparisons = [Comparison(case) for case in sides[0].cases]
-    for number in range(warmup + args.rounds):
+    names = []
+    for side in sides:
+        names.append(side.start())
+        if not together:
+            side.close()
+    if names[0] != names[1]:
+        raise RuntimeError(f"ours has the cases {names[0]}, the peer {names[1]}")
+    comparisons = [Comparison(case) for case in names[0]]
+    untimed = warmup if together else 0
+    for number in range(untimed + args.rounds):
         for comparison in comparisons:
-            print(f"\rround {number + 1} of {warmup + args.rounds}: {comparison.case:40}", end="", file=sys.stderr)
+            case = comparison.case
+            print(f"\rround {number + 1} of {untimed + args.rounds}: {case:40}", end="", file=sys.stderr)
             # The side that goes first changes: neither always runs on the warmer machine.
             order = sides if number % 2 == 0 else sides[::-1]
-            runs = {id(side): side.run(comparison.case) for side in order}
-            our_run, peer_run = runs[id(sides[0])], runs[id(sides[1])]
-            if number < warmup:
-                continue
-            comparison.ours.append(our_run[0])
-            comparison.peer.append(peer_run[0])
-            comparison.our_memory, comparison.peer_memory = our_run[2], peer_run[2]
-            allowed = tolerance[comparison.case] if isinstance(tolerance, Mapping) else tolerance
-            if allowed is not None:
-                comparison.difference = float(np.abs(np.asarray(our_run[1]) - np.asarray(peer_run[1])).max())
-                if not comparison.difference <= allowed:
-                    raise RuntimeError(f"{comparison.case}: the results differ by {comparison.difference:.2e}, "
-                                       f"allowed are {allowed:.0e}")
+            runs = {side: side.run(case) if together else side.run_alone(case, warmup) for side in order}
+            if number >= untimed:
+                allowed = tolerance[case] if isinstance(tolerance, Mapping) else tolerance
+                _record(comparison, runs[sides[0]], runs[sides[1]], allowed)
     print(file=sys.stderr)
-    for side in sides:
-        side.close()
+    if together:
+        for side in sides:
+            side.close()
     return comparisons
+
+
+def _record(comparison: Comparison, our_run: _Run, peer_run: _Run, tolerance: float | None) -> None:
+    """Add a round, if the results of both sides agree."""
+    comparison.ours.append(our_run.seconds)
+    comparison.peer.append(peer_run.seconds)
+    comparison.our_memory = max(comparison.our_memory, our_run.peak_memory)
+    comparison.peer_memory = max(comparison.peer_memory, peer_run.peak_memory)
+    if tolerance is not None:
+        comparison.difference = float(np.abs(np.asarray(our_run.result) - np.asarray(peer_run.result)).max())
+        if not comparison.difference <= tolerance:
+            raise RuntimeError(f"{comparison.case}: the results differ by {comparison.difference:.2e}, allowed are "
+                               f"{tolerance:.0e}")
 
 
 def _cell(seconds: Sequence[float]) -> str:

@@ -1,7 +1,9 @@
 """What all tests share: a CPU, at most two threads, no network, the same examples of property tests in every run."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # Before anything imports Paddle or PyTorch, and inherited by the processes that tests start. The number of threads
@@ -16,3 +18,17 @@ os.environ["MPLBACKEND"] = "Agg"
 # No deadline: the first example pays for imports, and the machine may be busy.
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
+
+
+@pytest.fixture
+def untuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Command lines run in this process leave its CPU settings alone; they are tested in test_runtime.py."""
+    monkeypatch.setenv("BRIDGETOWER_TUNE_CPU", "0")
+
+
+@pytest.fixture(scope="module")
+def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a miniature (tests/miniature.py) for the tests of a file."""
+    from tests.miniature import write_miniature  # here, as the environment must be set first
+
+    return write_miniature(tmp_path_factory.mktemp("miniature"))

@@ -105,9 +105,9 @@ sys.exit(status)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--recompute",)], ids=["plain", "recompute"])
-def test_gradients_meet_once_an_update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]) -> None:
+@pytest.mark.usefixtures("untuned")
+def test_gradients_meet_once_an_update(tmp_path: Path, more: tuple[str, ...]) -> None:
     """Accumulation does not synchronise in between, and the update is that of the whole batch on one process."""
-    monkeypatch.setenv("BRIDGETOWER_TUNE_CPU", "0")
     config = write_experiment(write_miniature(tmp_path), "vqa", {"name": "vqa"}, max_steps=3, adam_epsilon=1e-3)
     common = ["--config_name", str(config), "--data_root", str(tmp_path / "data"), "--device", "cpu", "--do_train",
               "--batch_size", "12"]

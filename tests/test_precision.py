@@ -171,9 +171,8 @@ def test_a_mask_is_finite_even_below_a_score(dtype: str, monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-def pretended(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def pretended(monkeypatch: pytest.MonkeyPatch, untuned: None) -> list[dict[str, Any]]:
     """Let the command line accept half precision, which the CPU then ignores; what Paddle is asked for is recorded."""
-    monkeypatch.setenv("BRIDGETOWER_TUNE_CPU", "0")
     monkeypatch.setattr(trainer_util, "check_precision", lambda *_: None)
     asked: list[dict[str, Any]] = []
     original = paddle.amp.auto_cast

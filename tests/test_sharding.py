@@ -67,9 +67,9 @@ def test_one_line_at_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.slow
 @pytest.mark.parametrize("per_device", [4, 2], ids=["whole", "accumulated"])
-def test_stage_1_gives_what_one_process_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, per_device: int) -> None:
+@pytest.mark.usefixtures("untuned")
+def test_stage_1_gives_what_one_process_gives(tmp_path: Path, per_device: int) -> None:
     """With three rates, decay and clipping, so that a lost group, or a norm of a part only, would show."""
-    monkeypatch.setenv("BRIDGETOWER_TUNE_CPU", "0")
     rates = {"learning_rate": 0.003, "lr_mult_head": 3, "lr_mult_cross_modal": 2}
     # Adam divides by the size of a gradient: with a small epsilon, noise in one that is almost zero would be a step.
     config = write_experiment(write_miniature(tmp_path), "vqa", {"name": "vqa"}, num_train_epochs=2, adam_epsilon=1e-3,

@@ -12,14 +12,10 @@ from paddle.utils import unique_name
 import train
 from bridgetower.modules.clip_model import ImageTower
 from bridgetower.tasks import TASKS
-from tests.miniature import NUM_TEST, write_experiment, write_miniature
+from tests.miniature import NUM_TEST, write_experiment
 
 QUESTIONS_PER_IMAGE = 3
-
-
-@pytest.fixture(scope="module")
-def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_miniature(tmp_path_factory.mktemp("miniature"))
+pytestmark = pytest.mark.usefixtures("untuned")
 
 
 def evaluate(mini: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, dict[str, float]]:
@@ -34,7 +30,6 @@ def evaluate(mini: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> tuple
     config = write_experiment(mini, output.name, {"name": "vqa"}, max_steps=1, eval_steps=9,
                               per_device_eval_batch_size=4)
     with monkeypatch.context() as patch, unique_name.guard():
-        patch.setenv("BRIDGETOWER_TUNE_CPU", "0")
         patch.setattr(ImageTower, "forward", counted)
         assert train.main(["--config_name", str(config), "--output_dir", str(output), "--data_root",
                            str(mini / "data"), "--do_train", "--do_eval"]) == 0

@@ -20,23 +20,13 @@ from paddle.utils import unique_name
 import train
 from bridgetower import BridgeTowerForPreTraining, BridgeTowerForQuestionAnswering, BridgeTowerProcessor
 from bridgetower.tokenization import BridgeTowerTokenizer
-from tests.miniature import ANSWERS, MODEL, NUM_TEST, picture, write_experiment, write_miniature, write_tables
+from tests.miniature import ANSWERS, MODEL, NUM_TEST, picture, write_experiment, write_tables
 
 ROOT = Path(train.__file__).parent
 VQA = {"name": "vqa"}
 DROPOUT = {**MODEL, "hidden_dropout_prob": 0.2,
            "text_config": {**MODEL["text_config"], "hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.2}}
-
-
-@pytest.fixture(autouse=True)
-def untuned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings of a command line are those of a process; they are tested in test_runtime.py."""
-    monkeypatch.setenv("BRIDGETOWER_TUNE_CPU", "0")
-
-
-@pytest.fixture(scope="module")
-def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_miniature(tmp_path_factory.mktemp("miniature"))
+pytestmark = pytest.mark.usefixtures("untuned")
 
 
 @pytest.fixture

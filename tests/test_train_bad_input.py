@@ -13,19 +13,10 @@ import pytest
 
 import train
 from bridgetower.preparation.tokenizer import save_tokenizer, train_tokenizer
-from tests.miniature import MODEL, write_experiment, write_miniature
+from tests.miniature import MODEL, write_experiment
 
 VQA = {"name": "vqa"}
-
-
-@pytest.fixture(autouse=True)
-def untuned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BRIDGETOWER_TUNE_CPU", "0")
-
-
-@pytest.fixture(scope="module")
-def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_miniature(tmp_path_factory.mktemp("miniature"))
+pytestmark = pytest.mark.usefixtures("untuned")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from paddle.utils import unique_name
 
 import train
-from tests.miniature import NUM_TEST, write_experiment, write_miniature
+from tests.miniature import NUM_TEST, write_experiment
 from tests.two_ranks import ROOT, launch, rank_logs
 
 pytestmark = pytest.mark.slow
@@ -20,11 +20,7 @@ pytestmark = pytest.mark.slow
 
 #: Adam divides by the size of a gradient: without this, noise in one that is almost zero would be a full step.
 ADAM = {"adam_epsilon": 1e-3}
-
-
-@pytest.fixture(scope="module")
-def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_miniature(tmp_path_factory.mktemp("miniature"))
+pytestmark = pytest.mark.usefixtures("untuned")
 
 
 def flags(config: Path, output: Path, per_device: int, *more: str) -> list[str]:
@@ -48,8 +44,7 @@ def assert_alike(one: Path, two: Path, keys: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("per_device", [4, 2], ids=["whole", "accumulated"])
-def test_question_answering(mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, per_device: int) -> None:
-    monkeypatch.setenv("BRIDGETOWER_TUNE_CPU", "0")
+def test_question_answering(mini: Path, tmp_path: Path, per_device: int) -> None:
     config = write_experiment(mini, f"vqa{per_device}", {"name": "vqa"}, num_train_epochs=2, **ADAM)
     more = ("--do_train", "--do_eval", "--do_predict", "--evaluation_strategy", "epoch", "--save_strategy", "epoch",
             "--save_total_limit", "1")
@@ -70,9 +65,8 @@ def test_question_answering(mini: Path, tmp_path: Path, monkeypatch: pytest.Monk
         assert len(lines(tmp_path / "alone")) == 1
 
 
-def test_contrastive_pretraining(mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contrastive_pretraining(mini: Path, tmp_path: Path) -> None:
     """The loss of each process reads the vectors of both."""
-    monkeypatch.setenv("BRIDGETOWER_TUNE_CPU", "0")
     config = write_experiment(mini, "itc", {"name": "pretrain", "objectives": ["itc"]}, num_train_epochs=2, **ADAM)
     with unique_name.guard():
         assert train.main(flags(config, tmp_path / "one", 8, "--do_train")) == 0

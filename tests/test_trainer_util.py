@@ -129,11 +129,11 @@ def test_dropping_everything_is_an_error(tmp_path: Path) -> None:
                tmp_path)
 
 
+@pytest.mark.usefixtures("untuned")
 def test_recompute_reaches_both_towers_and_the_cross_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In training only, and with dropout: a layer that is computed again draws the same numbers."""
     import paddle.distributed.fleet.utils as fleet_utils
 
-    monkeypatch.setenv("BRIDGETOWER_TUNE_CPU", "0")
     again: list[str] = []
     original = fleet_utils.recompute
 

@@ -120,6 +120,31 @@ def test_attention_equals_paddles(masked: str | None) -> None:
         np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("frozen", [(), (0,), (1, 2)])
+def test_attention_drops_the_same_weights_in_its_gradient(frozen: tuple[int, ...]) -> None:
+    """Against the definition, step by step, with the same draw."""
+    mask = paddle.to_tensor([0.0, 0.0, 0.0, 0.0, -1e9]).reshape([1, 1, 1, 5])
+
+    def by_definition(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        query, key, value = (part.transpose([0, 2, 1, 3]) for part in (query, key, value))
+        weights = F.softmax(query.matmul(key, transpose_y=True) / 4 ** 0.5 + mask)
+        return dropout(weights, 0.4, training=True).matmul(value).transpose([0, 2, 1, 3])
+
+    results = []
+    for kernel in (lambda *parts: attend(*parts, mask, 0.4, True), by_definition):
+        parts = [random(2, rows, 2, 4, seed=seed) for seed, rows in enumerate((3, 5, 5))]
+        for index in frozen:
+            parts[index].stop_gradient = True
+        paddle.seed(7)
+        states = kernel(*parts)
+        (states * random(2, 3, 2, 4, seed=4)).sum().backward()
+        results.append([states, *(part.grad for part in parts)])
+    for found, expected in zip(*results, strict=True):
+        assert (found is None) == (expected is None)
+        if found is not None:
+            np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=TOLERANCE)
+
+
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_dropout_keeps_the_share_and_the_mean(p: float) -> None:
     paddle.seed(0)

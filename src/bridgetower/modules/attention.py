@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
+from paddle.autograd import PyLayer
 
-from .layers import Linear, dropout, gelu, on_cpu, quick_gelu
+from .layers import DropoutMask, Linear, gelu, on_cpu, quick_gelu
 
 __all__ = ["ACTIVATIONS", "FeedForward", "MultiHeadAttention", "additive_mask"]
 
@@ -42,17 +45,59 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropo
 
 
 def _attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout_p: float) -> Tensor:
-    """`attend` step by step, as Paddle does on a CPU, but in place, with our dropout and a mask of full size.
+    """`attend` step by step, as Paddle does on a CPU, but in place, with our dropout and a mask of full size."""
+    if paddle.is_grad_enabled() or dropout_p:  # recomputation drops without gradients
+        return _AttentionFunction.apply(query, key, value, mask, dropout_p)
+    query, key, value = _heads_first(query, key, value)
+    return _weights(query, key, mask).matmul(value).transpose([0, 2, 1, 3])
+
+
+def _heads_first(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+    """(B, L, H, d) each -> (B, H, L, d), the queries scaled."""
+    return tuple(each.transpose([0, 2, 1, 3]) for each in (query * query.shape[-1] ** -0.5, key, value))
+
+
+def _weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+    """(B, H, Q, d), (B, H, K, d), (B, 1, 1, K) -> (B, H, Q, K).
 
     Adding (B, 1, 1, K) to the scores takes Paddle longer than the product and the softmax together; expanded it is
     as cheap as any sum.
     """
-    query, key, value = (each.transpose([0, 2, 1, 3]) for each in (query * query.shape[-1] ** -0.5, key, value))
     scores = query.matmul(key, transpose_y=True)
     if mask is not None:
         scores = scores.add_(mask.expand(scores.shape))
-    weights = dropout(F.softmax_(scores), dropout_p, training=True)
-    return weights.matmul(value).transpose([0, 2, 1, 3])
+    return F.softmax_(scores)
+
+
+class _AttentionFunction(PyLayer):
+    """Keeps queries, keys and values, and computes the weights (which are larger) again for their gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout_p: float) -> Tensor:
+        ctx.frozen = [each.stop_gradient for each in (query, key, value)]
+        query, key, value = _heads_first(query, key, value)
+        weights = _weights(query, key, mask)
+        ctx.drop = DropoutMask(weights.shape, dropout_p) if dropout_p else None
+        output = (ctx.drop(weights) if ctx.drop else weights).matmul(value).transpose([0, 2, 1, 3])
+        ctx.mask = mask
+        ctx.save_for_backward(query, key, value, output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, output = ctx.saved_tensor()
+        # What softmax subtracts from each row: the sum of its weights times their gradients.
+        shift = (gradient * output).sum(-1, keepdim=True).transpose([0, 2, 1, 3])
+        gradient = gradient.transpose([0, 2, 1, 3])
+        weights = _weights(query, key, ctx.mask)
+        to_value = (ctx.drop(weights) if ctx.drop else weights).matmul(gradient, transpose_x=True)
+        to_weights = gradient.matmul(value, transpose_y=True)
+        to_scores = (ctx.drop(to_weights) if ctx.drop else to_weights).subtract_(shift).multiply_(weights)
+        to_query = to_scores.matmul(key).scale_(query.shape[-1] ** -0.5)
+        to_key = to_scores.matmul(query, transpose_x=True)
+        gradients = [None if frozen else each.transpose([0, 2, 1, 3])  # Paddle expects None of frozen inputs
+                     for frozen, each in zip(ctx.frozen, (to_query, to_key, to_value), strict=True)]
+        return tuple(gradients if ctx.mask is None else [*gradients, None])
 
 
 class MultiHeadAttention(nn.Layer):

@@ -19,7 +19,7 @@ from paddle import Tensor, nn
 from paddle.autograd import PyLayer
 from paddle.base.dygraph.base import in_sot_simulation_mode
 
-__all__ = ["Dropout", "LayerNorm", "Linear", "add_bias", "dropout", "gelu", "on_cpu", "quick_gelu"]
+__all__ = ["Dropout", "DropoutMask", "LayerNorm", "Linear", "add_bias", "dropout", "gelu", "on_cpu", "quick_gelu"]
 
 #: Sixteen random bits decide about one element of a dropout mask: p is rounded to a multiple of 1/65536.
 _LEVELS = 1 << 16
@@ -149,31 +149,34 @@ class LayerNorm(nn.LayerNorm):
         return super().forward(x)
 
 
-def _kept(shape: list[int], level: int) -> Tensor:
-    """Ones where an element is kept, with probability 1 - level / 65536, else zeros; uint8.
+class DropoutMask:
+    """Zeroes elements with probability p and scales the others by 1 / (1 - p), the same ones at every call.
 
-    The seed comes from Paddle, whose state is what recomputation replays and a checkpoint stores.
+    It keeps a byte an element. Its seed comes from Paddle, whose state is what recomputation replays and a checkpoint
+    stores.
     """
-    size = int(np.prod(shape))
-    seed = int(paddle.randint(np.iinfo(np.int32).max, shape=[1]))
-    draws = np.random.SFC64(seed).random_raw(-(-size // 4)).view(np.uint16)[:size]
-    return paddle.to_tensor((draws >= level).view(np.uint8)).reshape(shape)
+
+    def __init__(self, shape: list[int], p: float) -> None:
+        level, size = round(p * _LEVELS), int(np.prod(shape))
+        seed = int(paddle.randint(np.iinfo(np.int32).max, shape=[1]))
+        draws = np.random.SFC64(seed).random_raw(-(-size // 4)).view(np.uint16)[:size]
+        self._kept = paddle.to_tensor((draws >= level).view(np.uint8)).reshape(shape)
+        self._scale = _LEVELS / (_LEVELS - level)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(shape) -> (shape)."""
+        return self._kept.astype(x.dtype).multiply_(x).scale_(self._scale)
 
 
 class _DropoutFunction(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
-        level = round(p * _LEVELS)
-        ctx.kept, ctx.scale = _kept(x.shape, level), _LEVELS / (_LEVELS - level)
-        return _DropoutFunction._apply(ctx, x)
-
-    @staticmethod
-    def _apply(ctx: Any, x: Tensor) -> Tensor:
-        return ctx.kept.astype(x.dtype).multiply_(x).scale_(ctx.scale)
+        ctx.mask = DropoutMask(x.shape, p)
+        return ctx.mask(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return _DropoutFunction._apply(ctx, gradient)
+        return ctx.mask(gradient)
 
 
 def dropout(x: Tensor, p: float, training: bool) -> Tensor:
