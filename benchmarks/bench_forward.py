@@ -23,8 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from hf_peer import load, make_checkpoint, random_pairs
-from side_by_side import arguments, compare, report
+from side_by_side import arguments, compare, random_pairs, report
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = 1.2
@@ -75,6 +74,7 @@ def ours(threads: int, folder: Path) -> dict[str, Callable[[], np.ndarray]]:
 def peer(threads: int, folder: Path) -> dict[str, Callable[[], np.ndarray]]:
     """Cases of the port."""
     import torch
+    from hf_peer import load
 
     model = load(folder, "PortForPreTraining", threads)
     batch = {name: torch.from_numpy(value) for name, value in random_pairs().items()}
@@ -101,6 +101,8 @@ def _export(folder: Path) -> None:
 def main() -> None:
     """Measure in turn, print a table, write JSON."""
     args = arguments(__doc__, rounds=10).parse_args()
+    from hf_peer import make_checkpoint
+
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         make_checkpoint(folder, "PortForPreTraining", tie_word_embeddings=False)

@@ -19,8 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from hf_peer import load, make_checkpoint, random_pairs
-from side_by_side import arguments, compare, report
+from side_by_side import arguments, compare, random_pairs, report
 
 TARGET = 1.2
 #: Relative difference of the loss (12 at random weights) and of the gradient's norm.
@@ -70,6 +69,7 @@ def ours(threads: int, folder: Path, with_dropout: bool) -> dict[str, Callable[[
 def peer(threads: int, folder: Path, with_dropout: bool) -> dict[str, Callable[[], Any]]:
     """The same of the port."""
     import torch
+    from hf_peer import load
 
     model = load(folder, "PortForPreTraining", threads)
     batch = {name: torch.from_numpy(value) for name, value in training_batch().items()}
@@ -97,6 +97,8 @@ def _loss_and_norm(loss: Any, parameters: Any) -> np.ndarray:
 def main() -> None:
     """Check, measure in turn, print a table, write JSON."""
     args = arguments(__doc__, rounds=5).parse_args()
+    from hf_peer import make_checkpoint
+
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         make_checkpoint(folder, "PortForPreTraining", tie_word_embeddings=False)

@@ -10,13 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 import transformers
 from transformers.models.bridgetower import modeling_bridgetower as port
 
-__all__ = ["PortForPreTraining", "load", "make_checkpoint", "random_pairs"]
+__all__ = ["PortForPreTraining", "load", "make_checkpoint"]
 
 
 class PortForPreTraining(port.BridgeTowerPreTrainedModel):
@@ -47,15 +46,6 @@ class PortForPreTraining(port.BridgeTowerPreTrainedModel):
 
 def _model_class(name: str) -> Any:
     return PortForPreTraining if name == "PortForPreTraining" else getattr(transformers, name)
-
-
-def random_pairs(rows: int = 4, length: int = 50, image_size: int = 288, words: int = 50265) -> dict[str, np.ndarray]:
-    """A batch of pairs: `input_ids` of 8 tokens up to all of them, `attention_mask`, and normal `pixel_values`."""
-    draw = np.random.default_rng(0)
-    mask = (np.arange(length) < np.linspace(length, 8, rows).astype(int)[:, None]).astype(np.int64)
-    ids = np.where(mask == 1, draw.integers(4, words, (rows, length)), 1)
-    return {"input_ids": ids, "attention_mask": mask,
-            "pixel_values": draw.standard_normal((rows, 3, image_size, image_size), dtype=np.float32)}
 
 
 def make_checkpoint(folder: Path, name: str, *, seed: int = 0, vision: dict[str, Any] | None = None,

@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Build", "Cases", "Comparison", "arguments", "compare", "peak_memory", "report"]
+__all__ = ["Build", "Cases", "Comparison", "arguments", "compare", "peak_memory",
+           "random_pairs", "report"]
 
 #: What runs when a case is timed; may return arrays, which the two sides must agree on.
 Cases = Mapping[str, Callable[[], Any]]
@@ -174,6 +175,15 @@ def _record(comparison: Comparison, our_run: _Run, peer_run: _Run, tolerance: fl
         if not comparison.difference <= tolerance:
             raise RuntimeError(f"{comparison.case}: the results differ by {comparison.difference:.2e}, allowed are "
                                f"{tolerance:.0e}")
+
+
+def random_pairs(rows: int = 4, length: int = 50, image_size: int = 288, words: int = 50265) -> dict[str, np.ndarray]:
+    """A batch of pairs: `input_ids` of 8 tokens up to all of them, `attention_mask`, and normal `pixel_values`."""
+    draw = np.random.default_rng(0)
+    mask = (np.arange(length) < np.linspace(length, 8, rows).astype(int)[:, None]).astype(np.int64)
+    ids = np.where(mask == 1, draw.integers(4, words, (rows, length)), 1)
+    return {"input_ids": ids, "attention_mask": mask,
+            "pixel_values": draw.standard_normal((rows, 3, image_size, image_size), dtype=np.float32)}
 
 
 def _cell(seconds: Sequence[float]) -> str:

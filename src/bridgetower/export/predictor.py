@@ -131,6 +131,10 @@ class BridgeTowerPredictor:
         for name, value in inputs.items():
             program.get_input_handle(name).copy_from_cpu(np.ascontiguousarray(value))
         program.run()
+        if not self.on_gpu:  # Paddle leaves one thread behind, also for what is computed dynamically
+            import paddle
+
+            paddle.base.core.set_num_threads(self.threads)
         return [program.get_output_handle(name).copy_to_cpu() for name in program.get_output_names()]
 
     def tokenize(self, texts: str | Sequence[str]) -> dict[str, np.ndarray]:
