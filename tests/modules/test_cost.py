@@ -54,9 +54,9 @@ def original_step(model: BridgeTowerForPreTraining, inputs: dict[str, Tensor]) -
 
 @paddle.no_grad()
 def multiplications(step: Step, depths: tuple[int, int, int]) -> int:
-    """Of the matrix products of a step with gradients; all of the model's go through `Tensor.matmul` or `F.linear`."""
+    """Of the matrix products of a step with gradients; each is a `Tensor.matmul`, `addmm` or `F.linear`."""
     model, inputs, counts = base_model(*depths), batch(), []
-    matmul, linear = paddle.Tensor.matmul, F.linear
+    matmul, addmm, linear = paddle.Tensor.matmul, paddle.addmm, F.linear
 
     def counted_matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
         result = matmul(x, y, transpose_x, transpose_y)
@@ -65,12 +65,17 @@ def multiplications(step: Step, depths: tuple[int, int, int]) -> int:
             counts.append(counts[-1] // PASSES)
         return result
 
+    def counted_addmm(bias: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        counts.append(x.size * y.shape[1] * PASSES)
+        return addmm(bias, x, y)
+
     def counted_linear(x: Tensor, weight: Tensor, *rest: Any, **named: Any) -> Tensor:
         counts.append(x.size * weight.shape[1] * PASSES)
         return linear(x, weight, *rest, **named)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paddle.Tensor, "matmul", counted_matmul)
+        patch.setattr(paddle, "addmm", counted_addmm)
         patch.setattr(F, "linear", counted_linear)
         step(model, inputs)
     return sum(counts)

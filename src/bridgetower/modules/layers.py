@@ -67,12 +67,17 @@ def add_bias(x: Tensor, bias: Tensor) -> Tensor:
     return x + bias
 
 
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x weight + bias, where MKL adds to the bias: a sum afterwards runs on one thread."""
+    return paddle.addmm(bias, x.flatten(0, -2), weight).reshape([*x.shape[:-1], bias.shape[0]])
+
+
 class _LinearFunction(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.frozen = _frozen(x, weight, bias)
         ctx.save_for_backward(x, weight)
-        return x.matmul(weight).add_(bias)
+        return _affine(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -100,7 +105,7 @@ class Linear(nn.Linear):
             return F.linear(x, self.weight, bias)
         if paddle.is_grad_enabled():
             return _LinearFunction.apply(x, self.weight, bias)
-        return x.matmul(self.weight).add_(bias)
+        return _affine(x, self.weight, bias)
 
 
 class _LayerNormFunction(PyLayer):
@@ -210,9 +215,13 @@ class _ActivationFunction(PyLayer):
         return ctx.saved_tensor()[0].multiply(gradient)
 
 
+def _normal_distribution(x: Tensor) -> Tensor:
+    return paddle.erf(x.scale(math.sqrt(0.5))).scale_(0.5, 0.5)
+
+
 def _gelu_with_derivative(x: Tensor) -> tuple[Tensor, Tensor]:
     """x P(x) and P(x) + x p(x), with P and p the normal distribution and its density."""
-    distribution = paddle.erf(x.scale(math.sqrt(0.5))).scale_(0.5, 0.5)
+    distribution = _normal_distribution(x)
     density = (x * x).scale_(-0.5, -0.5 * math.log(2.0 * math.pi)).exp_()
     return x * distribution, density.multiply_(x).add_(distribution)
 
@@ -231,9 +240,11 @@ def _quick_gelu_with_derivative(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def gelu(x: Tensor) -> Tensor:
     """x times the normal distribution of x, (...) -> (...)."""
-    if paddle.is_grad_enabled() and on_cpu(x):
-        return _ActivationFunction.apply(x, _gelu_with_derivative)
-    return F.gelu(x)
+    if not on_cpu(x):
+        return F.gelu(x)
+    if not paddle.is_grad_enabled():
+        return _normal_distribution(x).multiply_(x)
+    return _ActivationFunction.apply(x, _gelu_with_derivative)
 
 
 def quick_gelu(x: Tensor) -> Tensor:
