@@ -38,7 +38,7 @@ def _flat(*arrays: Any) -> np.ndarray:
 
 def ours(threads: int, folder: Path) -> dict[str, Callable[[], np.ndarray]]:
     """Cases of ours."""
-    from bridgetower.runtime import tune_cpu
+    from bridgetower.runtime import set_cpu_threads, tune_cpu
 
     tune_cpu()
     import paddle
@@ -46,7 +46,7 @@ def ours(threads: int, folder: Path) -> dict[str, Callable[[], np.ndarray]]:
     import bridgetower
     from bridgetower.export import BridgeTowerPredictor
 
-    paddle.base.core.set_num_threads(threads)
+    set_cpu_threads(threads)
     itm = bridgetower.BridgeTowerForImageAndTextRetrieval.from_pretrained(str(folder))
     mlm = bridgetower.BridgeTowerForMaskedLM.from_pretrained(str(folder))
     mlm.bridgetower = itm.bridgetower

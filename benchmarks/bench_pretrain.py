@@ -41,7 +41,7 @@ def training_batch() -> dict[str, np.ndarray]:
 
 def ours(threads: int, folder: Path, with_dropout: bool) -> dict[str, Callable[[], Any]]:
     """A step of ours, or the loss and the norm of its gradient without dropout."""
-    from bridgetower.runtime import tune_cpu
+    from bridgetower.runtime import set_cpu_threads, tune_cpu
 
     tune_cpu()
     import paddle
@@ -49,7 +49,7 @@ def ours(threads: int, folder: Path, with_dropout: bool) -> dict[str, Callable[[
     from bridgetower import BridgeTowerForPreTraining
     from bridgetower.optimization import AdamW, parameter_groups
 
-    paddle.base.core.set_num_threads(threads)
+    set_cpu_threads(threads)
     model = BridgeTowerForPreTraining.from_pretrained(str(folder))
     model.train()
     batch = {name: paddle.to_tensor(value) for name, value in training_batch().items()}

@@ -59,7 +59,7 @@ def case_name(images: int) -> str:
 def ours(threads: int, folder: Path, sizes: Sequence[int], candidates: int, image_size: int, padding: str
          ) -> dict[str, Callable[[], np.ndarray]]:
     """Retrieval as the library runs it."""
-    from bridgetower.runtime import tune_cpu
+    from bridgetower.runtime import set_cpu_threads, tune_cpu
 
     tune_cpu()
     import paddle
@@ -67,7 +67,7 @@ def ours(threads: int, folder: Path, sizes: Sequence[int], candidates: int, imag
     from bridgetower import BridgeTowerForContrastiveRetrieval
     from bridgetower.retrieval import retrieve
 
-    paddle.base.core.set_num_threads(threads)
+    set_cpu_threads(threads)
     model = BridgeTowerForContrastiveRetrieval.from_pretrained(folder, contrastive_hidden_size=ITC_WIDTH)
     for side, head in enumerate((model.itc_text_head, model.itc_image_head)):
         weights = itc_weights(side)

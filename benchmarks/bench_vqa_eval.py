@@ -72,12 +72,10 @@ def ours(threads: int, folder: Path, images: int, batch_size: int, padding: str)
     """Evaluation by the Trainer."""
     import sys
 
-    from bridgetower.runtime import shorten_paddlenlp_log, tune_cpu
+    from bridgetower.runtime import set_cpu_threads, shorten_paddlenlp_log, tune_cpu
 
     tune_cpu()
     shorten_paddlenlp_log()
-    import paddle
-
     from bridgetower import BridgeTowerForQuestionAnswering
     from bridgetower.datasets import Collator
     from bridgetower.tasks import get_task
@@ -85,7 +83,7 @@ def ours(threads: int, folder: Path, images: int, batch_size: int, padding: str)
     sys.path.insert(0, str(ROOT))
     from trainer_util import BridgeTowerTrainer, parse_arguments
 
-    paddle.base.core.set_num_threads(threads)
+    set_cpu_threads(threads)
     args, experiment = parse_arguments([
         "--config_name", str(ROOT / "configs" / "vqav2_config.json"), "--output_dir", str(folder / "run"),
         "--do_eval", "--device", "cpu", "--per_device_eval_batch_size", str(batch_size), "--disable_tqdm", "true",

@@ -16,14 +16,16 @@ import warnings
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["exit_together", "log_to_console", "shorten_paddlenlp_log", "tune_cpu"]
+__all__ = ["cpu_threads", "exit_together", "log_to_console", "set_cpu_threads", "shorten_paddlenlp_log", "tune_cpu"]
 
 logger = logging.getLogger(__name__)
+
+_cpu_threads: int | None = None
 
 #: Set to 0 to leave everything as Paddle has it, for instance to measure the difference.
 SWITCH = "BRIDGETOWER_TUNE_CPU"
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGEST_BUFFER = 1 << 30  # bytes; a larger one goes back to the system when it is freed
 
 
@@ -69,10 +71,29 @@ def _keep_buffers() -> bool:
     if platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ):
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_BUFFER) and mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST_BUFFER - 1))
+    # One arena: those of further threads return buffers to the system whatever the thresholds say.
+    wanted = {_M_MMAP_THRESHOLD: _LARGEST_BUFFER, _M_TRIM_THRESHOLD: 2 * _LARGEST_BUFFER - 1, _M_ARENA_MAX: 1}
+    return all([mallopt(name, value) for name, value in wanted.items()])
 
 
-def _threads() -> int:
+def set_cpu_threads(count: int) -> None:
+    """Let Paddle compute with so many threads on a CPU."""
+    import paddle
+
+    global _cpu_threads
+    paddle.base.core.set_num_threads(count)
+    _cpu_threads = count
+
+
+def cpu_threads() -> int:
+    """Threads that Paddle computes with on a CPU; it reads OMP_NUM_THREADS itself and cannot be asked."""
+    if _cpu_threads is not None:
+        return _cpu_threads
+    value = os.environ.get("OMP_NUM_THREADS", "")
+    return int(value) if value.isdecimal() and int(value) else 1
+
+
+def _own_share() -> int:
     """Threads for this process: the cores it may use, shared between the processes of one launch."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // max(1, int(os.environ.get("PADDLE_LOCAL_SIZE", "1"))))
@@ -108,8 +129,8 @@ def tune_cpu() -> dict[str, str]:
         del applied["FLAGS_use_stride_kernel"], os.environ["FLAGS_use_stride_kernel"]
         paddle.set_flags({"FLAGS_use_stride_kernel": True})
     if not paddle.is_compiled_with_cuda() and not has_own_threads:
-        paddle.base.core.set_num_threads(_threads())
-        applied["threads"] = str(_threads())
+        set_cpu_threads(_own_share())
+        applied["threads"] = str(cpu_threads())
     if applied and os.environ.get("PADDLE_TRAINER_ID", "0") == "0":
         logger.info("CPU settings: %s (%s=0 turns them off)", ", ".join(f"{k} {v}" for k, v in applied.items()), SWITCH)
     return applied

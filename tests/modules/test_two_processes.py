@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 MODULE = "tests.modules.two_processes"
 
 
-def step(folder: Path, processes: int, *arguments: str) -> dict[str, Any]:
-    """The result of a step, computed by so many processes."""
+def compute(folder: Path, processes: int) -> dict[str, Any]:
+    """The results of all cases, computed by so many processes."""
     output = folder / f"{processes}.json"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -28,7 +28,7 @@ def step(folder: Path, processes: int, *arguments: str) -> dict[str, Any]:
                                 "PADDLE_DISTRI_BACKEND": "gloo", "PADDLE_MASTER": endpoints[0],
                                 "PADDLE_TRAINERS_NUM": str(processes),
                                 "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints)}
-    running = [subprocess.Popen([sys.executable, "-m", MODULE, *arguments, str(output)], cwd=folder, env=environment | {
+    running = [subprocess.Popen([sys.executable, "-m", MODULE, str(output)], cwd=folder, env=environment | {
         "PADDLE_TRAINER_ID": str(index), "PADDLE_CURRENT_ENDPOINT": endpoints[index]}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for index in range(processes)]
     logs = [process.communicate(timeout=240)[0] for process in running]
@@ -38,11 +38,19 @@ def step(folder: Path, processes: int, *arguments: str) -> dict[str, Any]:
     return result
 
 
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of one process and of two; starting a process takes longer than all cases together."""
+    folder = tmp_path_factory.mktemp("processes")
+    return compute(folder, 1), compute(folder, 2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["pretrain", "retrieval"])
-def test_global_negatives_do_not_depend_on_the_number_of_processes(tmp_path: Path, model: str) -> None:
+def test_global_negatives_do_not_depend_on_the_number_of_processes(results: tuple[dict[str, Any], ...], model: str
+                                                                   ) -> None:
     """Losses and averaged gradients are those of one process, although each pads its texts to another length."""
-    one, two = (step(tmp_path, processes, model, "global") for processes in (1, 2))
+    one, two = (result[f"{model}, global"] for result in results)
     assert two["losses"] == pytest.approx(one["losses"], abs=2e-5)
     largest = max(one["gradients"].values())
     for name, norm in one["gradients"].items():
@@ -50,17 +58,18 @@ def test_global_negatives_do_not_depend_on_the_number_of_processes(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_local_negatives_come_from_the_own_rows(tmp_path: Path) -> None:
+def test_local_negatives_come_from_the_own_rows(results: tuple[dict[str, Any], ...]) -> None:
     """ITC is the same over any number of processes; the matching loss is not, since there are fewer to choose from."""
-    one, two = (step(tmp_path, processes, "pretrain", "local") for processes in (1, 2))
+    one, two = (result["pretrain, local"] for result in results)
     assert two["losses"][0] == pytest.approx(one["losses"][0], abs=2e-5)
     assert abs(two["losses"][1] - one["losses"][1]) > 1e-4
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("candidates", ["4", "all"])
-def test_retrieval_does_not_depend_on_the_number_of_processes(tmp_path: Path, candidates: str) -> None:
+def test_retrieval_does_not_depend_on_the_number_of_processes(results: tuple[dict[str, Any], ...], candidates: str
+                                                              ) -> None:
     """An image that both processes bring counts once."""
-    one, two = (step(tmp_path, processes, "gallery", candidates) for processes in (1, 2))
+    one, two = (result[f"gallery, {candidates}"] for result in results)
     assert two["recalls"] == one["recalls"]
     np.testing.assert_allclose(two["scores"], one["scores"], atol=1e-5)

@@ -1,4 +1,4 @@
-"""A training step of ITC with hard negatives, or the scores of a gallery, on this process's share of the rows.
+"""Training steps of ITC with hard negatives, and the scores of a gallery, on this process's share of the rows.
 
 Run by `test_two_processes.py` with one process and with two.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,7 +57,7 @@ def train_step(model_name: str, global_negatives: str) -> dict[str, Any]:
     return {"losses": (losses / world_size()).tolist(), "gradients": values}
 
 
-def score_gallery(candidates: str) -> dict[str, Any]:
+def score_gallery(candidates: int | None) -> dict[str, Any]:
     """Recalls and scores of a gallery of which each process brings a part; the parts overlap and are uneven."""
     golden = Golden("retrieval_rerank")
     model = golden.model(BridgeTowerForContrastiveRetrieval)
@@ -67,19 +69,27 @@ def score_gallery(candidates: str) -> dict[str, Any]:
                {"input_ids": golden["in_text_ids"][texts], "attention_mask": golden["in_text_masks"][texts],
                 "image_index": belongs[texts], "sample_index": texts})
     batches = [[{name: paddle.to_tensor(value) for name, value in side.items()}] for side in gallery]
-    result = retrieve(model, *batches, candidates=None if candidates == "all" else int(candidates))
+    result = retrieve(model, *batches, candidates=candidates)
     return {"recalls": result.recalls(), "scores": result.scores.tolist()}
 
 
-def main(kind: str, *arguments: str) -> None:
-    """Compute and let the first process write the result to the file that the last argument names."""
+CASES: dict[str, Callable[[], dict[str, Any]]] = {
+    "pretrain, global": partial(train_step, "pretrain", "global"),
+    "pretrain, local": partial(train_step, "pretrain", "local"),
+    "retrieval, global": partial(train_step, "retrieval", "global"),
+    "gallery, 4": partial(score_gallery, 4),
+    "gallery, all": partial(score_gallery, None),
+}
+
+
+def main(output: str) -> None:
+    """Compute all cases; the first process writes the results to the file `output`."""
     if int(dist.ParallelEnv().world_size) > 1:
         dist.init_parallel_env()
-    *settings, output = arguments
-    result = score_gallery(*settings) if kind == "gallery" else train_step(kind, *settings)
+    results = {name: case() for name, case in CASES.items()}
     if rank() == 0:
         with open(output, "w", encoding="utf-8") as file:
-            json.dump(result | {"processes": world_size()}, file)
+            json.dump(results | {"processes": world_size()}, file)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..processing import BridgeTowerProcessor, ImageInput
+from ..runtime import cpu_threads, set_cpu_threads
 from .manifest import LABELS_FILE, Manifest
 
 __all__ = ["BridgeTowerPredictor", "ImageFeatures", "TextFeatures"]
@@ -132,9 +133,7 @@ class BridgeTowerPredictor:
             program.get_input_handle(name).copy_from_cpu(np.ascontiguousarray(value))
         program.run()
         if not self.on_gpu:  # Paddle leaves one thread behind, also for what is computed dynamically
-            import paddle
-
-            paddle.base.core.set_num_threads(self.threads)
+            set_cpu_threads(cpu_threads())
         return [program.get_output_handle(name).copy_to_cpu() for name in program.get_output_names()]
 
     def tokenize(self, texts: str | Sequence[str]) -> dict[str, np.ndarray]:

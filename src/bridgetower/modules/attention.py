@@ -92,7 +92,8 @@ class _AttentionFunction(PyLayer):
         weights = _weights(query, key, ctx.mask)
         to_value = (ctx.drop(weights) if ctx.drop else weights).matmul(gradient, transpose_x=True)
         to_weights = gradient.matmul(value, transpose_y=True)
-        to_scores = (ctx.drop(to_weights) if ctx.drop else to_weights).subtract_(shift).multiply_(weights)
+        to_scores = ctx.drop(to_weights) if ctx.drop else to_weights
+        to_scores = to_scores.subtract_(shift.expand(weights.shape)).multiply_(weights)
         to_query = to_scores.matmul(key).scale_(query.shape[-1] ** -0.5)
         to_key = to_scores.matmul(query, transpose_x=True)
         gradients = [None if frozen else each.transpose([0, 2, 1, 3])  # Paddle expects None of frozen inputs

@@ -18,6 +18,7 @@ from .layers import LayerNorm, Linear
 from .loading import LoadingMixin
 from .outputs import BridgeTowerModelOutput
 from .recompute import run_layer
+from .threads import share_rows
 from .transformer import BertCrossLayer
 
 __all__ = ["BridgeTowerModel", "BridgeTowerPretrainedModel"]
@@ -96,12 +97,14 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
         """The word embeddings of the text tower."""
         return self.text_tower.embeddings.word_embeddings
 
+    @share_rows
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
         """Run the text tower: (B, L) -> its top states (B, L, W), one a bridge (or one without bridges)."""
         if self.text_gate is None:
             return self.text_tower(input_ids, attention_mask, max(self.num_bridges, 1))
         return [self.text_gate(self.text_tower(input_ids, attention_mask, len(self.text_tower.layers)))]
 
+    @share_rows
     def encode_image(self, pixel_values: Tensor) -> list[Tensor]:
         """Run the image tower: (B, 3, S, S) -> its top states (B, N, W), one a bridge (or one without bridges)."""
         if self.image_gate is None:
@@ -116,6 +119,7 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
         """(B, N, W) image states -> (B, N, D), with a token-type embedding (1; 2 for the second image of NLVR2)."""
         return [self.image_projection(state, self.token_type_embeddings.weight[token_type]) for state in states]
 
+    @share_rows
     def fuse(self, text_states: list[Tensor], image_states: list[Tensor], attention_mask: Tensor,
              needed: Needed = "all") -> BridgeTowerModelOutput:
         """Run the cross-modal layers on projected tower states.
