@@ -20,6 +20,8 @@ say "easy-VQA: questions, captions and images into arrow files"
 # Two processes use two cores better than two threads of one do; both get the same total batch.
 processes=$(($(nproc) > 1 ? 2 : 1))
 export PADDLE_DISTRI_BACKEND=gloo
+# Large pages for large buffers: a training step on a CPU takes a fifth less (docs/benchmarks.md).
+export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
 run() { # run CONFIG OUTPUT [train.py argument...]
     local config=$1 output=$2
