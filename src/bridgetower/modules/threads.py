@@ -41,11 +41,11 @@ def share_rows(method: Method) -> Method:
         bounds = [first.shape[0] * number // workers for number in range(workers + 1)]
         threads = cpu_threads()
 
-        @paddle.no_grad()  # a setting of each thread, as is the number of threads
         def run(low: int, high: int) -> Any:
             paddle.base.core.set_num_threads(threads // workers)
-            return method(layer, *(_take(each, low, high) for each in inputs),
-                          **{name: _take(each, low, high) for name, each in named.items()})
+            with paddle.no_grad():  # a setting of each thread, as is the number of threads
+                return method(layer, *(_take(each, low, high) for each in inputs),
+                              **{name: _take(each, low, high) for name, each in named.items()})
 
         try:
             return _join(list(_pool(os.getpid(), workers).map(run, bounds, bounds[1:])))
