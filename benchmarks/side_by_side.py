@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Build", "Cases", "Comparison", "arguments", "compare", "peak_memory",
-           "random_pairs", "report"]
+__all__ = ["Build", "Cases", "Comparison", "arguments", "compare", "peak_memory", "random_pairs", "report"]
 
 #: What runs when a case is timed; may return arrays, which the two sides must agree on.
 Cases = Mapping[str, Callable[[], Any]]

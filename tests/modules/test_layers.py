@@ -145,6 +145,13 @@ def test_attention_drops_the_same_weights_in_its_gradient(frozen: tuple[int, ...
             np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=TOLERANCE)
 
 
+def test_attention_may_drop_everything() -> None:
+    query = random(2, 3, 2, 4)
+    states = attend(query, query, query, None, 1.0, True)
+    states.sum().backward()
+    assert not states.any() and not query.grad.any()
+
+
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_dropout_keeps_the_share_and_the_mean(p: float) -> None:
     paddle.seed(0)

@@ -166,7 +166,7 @@ class DropoutMask:
         seed = int(paddle.randint(np.iinfo(np.int32).max, shape=[1]))
         draws = np.random.SFC64(seed).random_raw(-(-size // 4)).view(np.uint16)[:size]
         self._kept = paddle.to_tensor((draws >= level).view(np.uint8)).reshape(shape)
-        self._scale = _LEVELS / (_LEVELS - level)
+        self._scale = _LEVELS / max(_LEVELS - level, 1)  # with all of them dropped nothing is left to scale
 
     def __call__(self, x: Tensor) -> Tensor:
         """(shape) -> (shape)."""
