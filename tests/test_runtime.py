@@ -62,7 +62,8 @@ def test_another_c_library_is_left_alone(machine: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name, value, kept", [
     ("MKL_DEBUG_CPU_TYPE", "5", "MKL_DEBUG_CPU_TYPE"), ("MALLOC_ARENA_MAX", "2", "malloc"),
-    ("OMP_NUM_THREADS", "3", "threads"), ("FLAGS_use_stride_kernel", "1", "FLAGS_use_stride_kernel")])
+    ("OMP_NUM_THREADS", "3", "threads"), ("KMP_BLOCKTIME", "200", "KMP_BLOCKTIME"),
+    ("FLAGS_use_stride_kernel", "1", "FLAGS_use_stride_kernel")])
 def test_the_users_own_settings_stay(machine: dict[str, Any], name: str, value: str, kept: str) -> None:
     os.environ[name] = value
     assert kept not in runtime.tune_cpu() and os.environ[name] == value

@@ -12,7 +12,8 @@ from paddle import Tensor, nn
 
 from bridgetower.modules import layers
 from bridgetower.modules.attention import attend
-from bridgetower.modules.layers import Dropout, LayerNorm, Linear, add_bias, dropout, gelu, on_cpu, quick_gelu
+from bridgetower.modules.cpu import on_cpu
+from bridgetower.modules.layers import Dropout, LayerNorm, Linear, add_bias, dropout, gelu, quick_gelu
 
 #: Other orders of float32 sums over up to 24 rows of numbers around 1.
 TOLERANCE = 2e-5

@@ -9,7 +9,8 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.autograd import PyLayer
 
-from .layers import DropoutMask, Linear, gelu, on_cpu, quick_gelu
+from .cpu import map_rows, on_cpu
+from .layers import DropoutMask, Linear, gelu, quick_gelu
 
 __all__ = ["ACTIVATIONS", "FeedForward", "MultiHeadAttention", "additive_mask"]
 
@@ -48,8 +49,31 @@ def _attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Non
     """`attend` step by step, as Paddle does on a CPU, but in place, with our dropout and a mask of full size."""
     if paddle.is_grad_enabled() or dropout_p:  # recomputation drops without gradients
         return _AttentionFunction.apply(query, key, value, mask, dropout_p)
+    return _attended(query, key, value, mask, None)
+
+
+def _attended(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, drop: DropoutMask | None) -> Tensor:
+    """(B, Q, H, d), (B, K, H, d) twice, (B, 1, 1, K), mask of (B, H, Q, K) -> (B, Q, H, d)."""
     query, key, value = _heads_first(query, key, value)
-    return _weights(query, key, mask).matmul(value).transpose([0, 2, 1, 3])
+    weights = _weights(query, key, mask)
+    return (drop(weights) if drop else weights).matmul(value).transpose([0, 2, 1, 3])
+
+
+def _attended_gradients(gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, output: Tensor,
+                        mask: Tensor | None, drop: DropoutMask | None) -> list[Tensor]:
+    """Gradients of the queries, keys and values of `_attended`, from that of its output."""
+    # What softmax subtracts from each row: the sum of its weights times their gradients.
+    shift = (gradient * output).sum(-1, keepdim=True).transpose([0, 2, 1, 3])
+    gradient = gradient.transpose([0, 2, 1, 3])
+    query, key, value = _heads_first(query, key, value)
+    weights = _weights(query, key, mask)
+    to_value = (drop(weights) if drop else weights).matmul(gradient, transpose_x=True)
+    to_weights = gradient.matmul(value, transpose_y=True)
+    to_scores = drop(to_weights) if drop else to_weights
+    to_scores = to_scores.subtract_(shift.expand(weights.shape)).multiply_(weights)
+    to_query = to_scores.matmul(key).scale_(query.shape[-1] ** -0.5)
+    to_key = to_scores.matmul(query, transpose_x=True)
+    return [each.transpose([0, 2, 1, 3]) for each in (to_query, to_key, to_value)]
 
 
 def _heads_first(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
@@ -74,30 +98,19 @@ class _AttentionFunction(PyLayer):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout_p: float) -> Tensor:
+        batch, queries, heads, _ = query.shape
         ctx.frozen = [each.stop_gradient for each in (query, key, value)]
-        query, key, value = _heads_first(query, key, value)
-        weights = _weights(query, key, mask)
-        ctx.drop = DropoutMask(weights.shape, dropout_p) if dropout_p else None
-        output = (ctx.drop(weights) if ctx.drop else weights).matmul(value).transpose([0, 2, 1, 3])
+        ctx.drop = DropoutMask([batch, heads, queries, key.shape[1]], dropout_p) if dropout_p else None
         ctx.mask = mask
+        output = map_rows(_attended, query, key, value, mask, ctx.drop)
         ctx.save_for_backward(query, key, value, output)
         return output
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, output = ctx.saved_tensor()
-        # What softmax subtracts from each row: the sum of its weights times their gradients.
-        shift = (gradient * output).sum(-1, keepdim=True).transpose([0, 2, 1, 3])
-        gradient = gradient.transpose([0, 2, 1, 3])
-        weights = _weights(query, key, ctx.mask)
-        to_value = (ctx.drop(weights) if ctx.drop else weights).matmul(gradient, transpose_x=True)
-        to_weights = gradient.matmul(value, transpose_y=True)
-        to_scores = ctx.drop(to_weights) if ctx.drop else to_weights
-        to_scores = to_scores.subtract_(shift.expand(weights.shape)).multiply_(weights)
-        to_query = to_scores.matmul(key).scale_(query.shape[-1] ** -0.5)
-        to_key = to_scores.matmul(query, transpose_x=True)
-        gradients = [None if frozen else each.transpose([0, 2, 1, 3])  # Paddle expects None of frozen inputs
-                     for frozen, each in zip(ctx.frozen, (to_query, to_key, to_value), strict=True)]
+        gradients = map_rows(_attended_gradients, gradient, *ctx.saved_tensor(), ctx.mask, ctx.drop)
+        gradients = [None if frozen else each  # Paddle expects None of frozen inputs
+                     for frozen, each in zip(ctx.frozen, gradients, strict=True)]
         return tuple(gradients if ctx.mask is None else [*gradients, None])
 
 

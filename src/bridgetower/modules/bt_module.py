@@ -13,12 +13,12 @@ from .attention import additive_mask
 from .bert_model import TextTower
 from .bridges import Bridge
 from .clip_model import ImageTower
+from .cpu import share_rows
 from .heads import LayerGate, MLMHead, Pooler
 from .layers import LayerNorm, Linear
 from .loading import LoadingMixin
 from .outputs import BridgeTowerModelOutput
 from .recompute import run_layer
-from .threads import share_rows
 from .transformer import BertCrossLayer
 
 __all__ = ["BridgeTowerModel", "BridgeTowerPretrainedModel"]

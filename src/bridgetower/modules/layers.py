@@ -8,6 +8,7 @@ Results are equal up to rounding. Parameters have Paddle's names and shapes.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -17,18 +18,13 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.autograd import PyLayer
-from paddle.base.dygraph.base import in_sot_simulation_mode
 
-__all__ = ["Dropout", "DropoutMask", "LayerNorm", "Linear", "add_bias", "dropout", "gelu", "on_cpu", "quick_gelu"]
+from .cpu import on_cpu
+
+__all__ = ["Dropout", "DropoutMask", "LayerNorm", "Linear", "add_bias", "dropout", "gelu", "quick_gelu"]
 
 #: Sixteen random bits decide about one element of a dropout mask: p is rounded to a multiple of 1/65536.
 _LEVELS = 1 << 16
-
-
-def on_cpu(*tensors: Tensor) -> bool:
-    """Whether to go around the CPU kernels: eager float32 on a CPU, not traced."""
-    return (paddle.in_dynamic_mode() and not in_sot_simulation_mode()
-            and all(tensor.dtype == paddle.float32 and tensor.place.is_cpu_place() for tensor in tensors))
 
 
 def _ones(rows: int) -> Tensor:
@@ -127,9 +123,12 @@ class _LayerNormFunction(PyLayer):
 
         def to_x() -> Tensor:
             mean, column = _ones(weight.size) / weight.size, weight.unsqueeze(1) / weight.size
-            slope, shift = product.matmul(column), upstream.matmul(column)
-            result = (upstream * weight).subtract_(normal * slope).subtract_(shift)
-            return result.multiply_(_inverse_deviation(rows, normal, mean, ctx.epsilon)).reshape(x.shape)
+            inverse = _inverse_deviation(rows, normal, mean, ctx.epsilon)
+            slope, shift = product.matmul(column) * inverse, upstream.matmul(column) * inverse
+            # Products with one row and expanded columns: broadcasting takes Paddle three times as long.
+            result = inverse.matmul(weight.unsqueeze(0)).multiply_(upstream)
+            result = result.subtract_(slope.expand(rows.shape).multiply_(normal))
+            return result.subtract_(shift.expand(rows.shape)).reshape(x.shape)
 
         return _unless(ctx.frozen, to_x, lambda: _sum_rows(product), lambda: _sum_rows(upstream))
 
@@ -167,6 +166,17 @@ class DropoutMask:
         draws = np.random.SFC64(seed).random_raw(-(-size // 4)).view(np.uint16)[:size]
         self._kept = paddle.to_tensor((draws >= level).view(np.uint8)).reshape(shape)
         self._scale = _LEVELS / max(_LEVELS - level, 1)  # with all of them dropped nothing is left to scale
+
+    @property
+    def shape(self) -> list[int]:
+        """Of what the mask is for."""
+        return self._kept.shape
+
+    def __getitem__(self, rows: slice) -> DropoutMask:
+        """The mask of some of the rows."""
+        part = copy.copy(self)
+        part._kept = self._kept[rows]
+        return part
 
     def __call__(self, x: Tensor) -> Tensor:
         """(shape) -> (shape)."""

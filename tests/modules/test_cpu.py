@@ -1,4 +1,4 @@
-"""Samples shared between threads: the same results, only where no gradient is wanted, and threads given back."""
+"""Samples shared between threads: the same results and gradients, and threads given back."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from bridgetower import BridgeTowerForImageAndTextRetrieval, BridgeTowerForImagesAndTextClassification, BridgeTowerModel
+from bridgetower.modules.attention import attend
+from bridgetower.modules.cpu import map_rows
 from bridgetower.runtime import cpu_threads, set_cpu_threads
 from tests.models import small_batch, small_model
 
@@ -70,7 +72,7 @@ def test_two_images_and_keywords() -> None:
 
 
 @pytest.mark.parametrize("training, gradients", [(True, True), (True, False), (False, True)])
-def test_gradients_and_dropout_stay_in_one_thread(training: bool, gradients: bool) -> None:
+def test_layers_stay_in_one_thread_where_gradients_or_dropout_are_wanted(training: bool, gradients: bool) -> None:
     set_cpu_threads(2)
     model, batch = small_model(BridgeTowerForImageAndTextRetrieval), small_batch(4)
     model.train() if training else model.eval()
@@ -85,4 +87,38 @@ def test_an_error_comes_through_and_gives_the_threads_back() -> None:
     batch["attention_mask"] = batch["attention_mask"][:, 1:]
     with paddle.no_grad(), pytest.raises(ValueError):
         model(**batch)
+    assert threads_of_products() == [2]
+
+
+@pytest.mark.parametrize("rows, width, shared", [(4, 1 << 17, 2), (4, 100, 1), (3, 1 << 18, 1), (1, 1 << 19, 1)])
+def test_only_large_inputs_are_worth_sharing(rows: int, width: int, shared: int) -> None:
+    set_cpu_threads(2)
+    seen = set()
+
+    def twice_and_sum(x: paddle.Tensor, nothing: None, factor: float) -> list[paddle.Tensor]:
+        assert nothing is None
+        seen.add(threading.get_ident())
+        return [x * factor, x.sum(1)]
+
+    x = paddle.rand([rows, width])
+    twice, total = map_rows(twice_and_sum, x, None, 2.0)
+    np.testing.assert_array_equal(twice.numpy(), 2 * x.numpy())
+    assert total.shape == [rows]
+    assert len(seen) == shared and (threading.get_ident() in seen) == (shared == 1)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_attention_of_many_does_not_depend_on_the_threads(dropout: float) -> None:
+    draw = np.random.default_rng(0)
+    parts = [draw.standard_normal((4, length, 8, 64), dtype=np.float32) for length in (260, 30, 30)]
+    mask = paddle.to_tensor(np.where(draw.random((4, 1, 1, 30)) < 0.5, -1e9, 0.0).astype(np.float32))
+    results = []
+    for threads in (1, 2):
+        set_cpu_threads(threads)
+        paddle.seed(1)
+        inputs = [paddle.to_tensor(part, stop_gradient=False) for part in parts]
+        states = attend(*inputs, mask, dropout, training=True)
+        results.append([states, *paddle.grad((states * states).sum(), inputs)])
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-5)
     assert threads_of_products() == [2]
