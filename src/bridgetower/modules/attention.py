@@ -10,7 +10,7 @@ from paddle import Tensor, nn
 from paddle.autograd import PyLayer
 
 from .cpu import map_rows, on_cpu
-from .layers import DropoutMask, Linear, gelu, quick_gelu
+from .layers import DropoutMask, Linear, dropout, gelu, quick_gelu
 
 __all__ = ["ACTIVATIONS", "FeedForward", "MultiHeadAttention", "additive_mask"]
 
@@ -138,6 +138,25 @@ class MultiHeadAttention(nn.Layer):
     def _split(self, x: Tensor) -> Tensor:
         return x.reshape([0, 0, self.num_heads, self.head_width])
 
+    def _attend_from_one(self, x: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+        """Attention of a single query, (B, 1, D) x (B, K, C) -> (B, 1, D), without keys and values.
+
+        Both are linear in the context: q (c W) = (q W^T) c, and a sum of values is the value of the sum. So the
+        weights meet one vector a head instead of K tokens, with the same result.
+        """
+        by_head = [0, self.num_heads, self.head_width]
+        query = self.q_proj(x).scale(self.head_width ** -0.5).squeeze(1).reshape(by_head)
+        to_context = self.k_proj.weight.reshape(by_head).transpose([1, 2, 0])  # (H, d, C)
+        folded = query.transpose([1, 0, 2]).matmul(to_context).transpose([1, 0, 2])  # (B, H, C)
+        constant = (query * self.k_proj.bias.reshape(by_head[1:])).sum(-1, keepdim=True)
+        scores = folded.matmul(context, transpose_y=True) + constant
+        weights = F.softmax(scores if mask is None else scores + mask.squeeze(1))
+        weights = dropout(weights, self.dropout, self.training)  # (B, H, K)
+        summed = weights.matmul(context).transpose([1, 0, 2])
+        values = summed.matmul(self.v_proj.weight.reshape(by_head).transpose([1, 0, 2])).transpose([1, 0, 2])
+        values = values + weights.sum(-1, keepdim=True) * self.v_proj.bias.reshape(by_head[1:])
+        return values.flatten(1).unsqueeze(1)
+
     def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Attend from `x` to `context`, or to `x` itself.
 
@@ -150,6 +169,8 @@ class MultiHeadAttention(nn.Layer):
             (B, Q, D).
         """
         context = x if context is None else context
+        if x.shape[1] == 1 < context.shape[1] and on_cpu(x, context):
+            return self.out_proj(self._attend_from_one(x, context, mask))
         states = attend(self._split(self.q_proj(x)), self._split(self.k_proj(context)),
                         self._split(self.v_proj(context)), mask, self.dropout, self.training)
         return self.out_proj(states.flatten(2))
