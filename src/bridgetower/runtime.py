@@ -2,7 +2,8 @@
 
 Measured on a two-core AMD machine with AVX-512 and paddlepaddle 3.3.1 (see docs/benchmarks.md): Paddle runs one
 thread by default, glibc returns every large buffer to the system, and the bundled MKL of 2019 picks a slow path on
-AMD processors. None of this touches a machine with a GPU build of Paddle, nor what the user has set.
+AMD processors. On an Intel machine its threads were in the way of others while they waited for work. A GPU build of
+Paddle keeps its threads and strides, and what the user has set stays.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What makes layers fast on a CPU whatever they compute: samples shared between threads.
+"""What makes layers fast on a CPU, whatever they compute: samples shared between threads.
 
 Of Paddle's CPU kernels, matrix products use several threads and most others one: softmax, activations, copies. Several
 threads that compute some of the samples each, with products on one thread, keep all cores busy with all of them: in
