@@ -148,6 +148,7 @@ class MultiHeadAttention(nn.Layer):
         query = self.q_proj(x).scale(self.head_width ** -0.5).squeeze(1).reshape(by_head)
         to_context = self.k_proj.weight.reshape(by_head).transpose([1, 2, 0])  # (H, d, C)
         folded = query.transpose([1, 0, 2]).matmul(to_context).transpose([1, 0, 2])  # (B, H, C)
+        # Softmax takes away what all keys share; but data parallelism waits for a gradient of every parameter.
         constant = (query * self.k_proj.bias.reshape(by_head[1:])).sum(-1, keepdim=True)
         scores = folded.matmul(context, transpose_y=True) + constant
         weights = F.softmax(scores if mask is None else scores + mask.squeeze(1))
