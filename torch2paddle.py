@@ -82,7 +82,7 @@ def convert(arguments: argparse.Namespace) -> int:
     plan.write(ProgressBar(plan.num_bytes))
     if not arguments.verify:
         return 0
-    from bridgetower.conversion.verify import verify
+    from bridgetower.verification.verify import verify
 
     differences = verify(source, plan.folder, options)
     for name, difference in differences.items():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bridgetower.flags import short_help
 from bridgetower.runtime import exit_together, log_to_console, shorten_paddlenlp_log, tune_cpu
+from bridgetower.training.flags import short_help
 
 
 def prepare(argv: list[str]) -> Callable[[], None]:
@@ -18,9 +18,9 @@ def prepare(argv: list[str]) -> Callable[[], None]:
     from paddlenlp.trainer import set_seed
     from tqdm.contrib.logging import logging_redirect_tqdm
 
+    from bridgetower.inputs.tokenizer import BridgeTowerTokenizer
     from bridgetower.tasks import get_task
-    from bridgetower.tokenization import BridgeTowerTokenizer
-    from bridgetower.towers import load_towers
+    from bridgetower.training.towers import load_towers
     from trainer_util import BridgeTowerTrainer, checkpoint_to_resume, parse_arguments, write_settings
     from utils import Weights, build_data, build_model, build_processor, check_run
 

@@ -21,19 +21,27 @@ from paddlenlp.trainer import PdArgumentParser, Trainer, TrainingArguments
 from paddlenlp.trainer.trainer_callback import EarlyStoppingCallback, ProgressCallback
 from paddlenlp.trainer.trainer_utils import speed_metrics
 
-from bridgetower.callbacks import MetricsFile, MovedFolder, ReadableProgress
-from bridgetower.checkpoints import check_checkpoint, newest_checkpoint, training_step
+from bridgetower.datasets.loader import CarefulLoader
 from bridgetower.datasets.sampler import ShardedBatchSampler
 from bridgetower.distributed import all_gather_objects
-from bridgetower.experiment import Experiment, SettingsError, load_experiment, nearest
-from bridgetower.flags import EXAMPLE, OWN_FLAGS
-from bridgetower.loader import CarefulLoader
-from bridgetower.metrics import Metrics
-from bridgetower.optimization import AdamW, learning_rate_schedule, parameter_groups
-from bridgetower.precision import FLOAT32_OPERATORS, check_precision, keep_in_float32, load_state, save_as_float32
-from bridgetower.predictions import AnswerNames, PredictionSource, write_text_safely
-from bridgetower.sharding import check_parallelism, check_sharding
+from bridgetower.experiment import Experiment, SettingsError, load_experiment
+from bridgetower.files import write_json
+from bridgetower.known import nearest
 from bridgetower.tasks import Task
+from bridgetower.tasks.metrics import Metrics
+from bridgetower.tasks.predictions import AnswerNames, PredictionSource
+from bridgetower.training.callbacks import MetricsFile, MovedFolder, ReadableProgress
+from bridgetower.training.checkpoints import check_checkpoint, newest_checkpoint, training_step
+from bridgetower.training.flags import EXAMPLE, OWN_FLAGS
+from bridgetower.training.optimization import AdamW, learning_rate_schedule, parameter_groups
+from bridgetower.training.precision import (
+    FLOAT32_OPERATORS,
+    check_precision,
+    keep_in_float32,
+    load_state,
+    save_as_float32,
+)
+from bridgetower.training.sharding import check_parallelism, check_sharding
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +52,7 @@ def _flag(name: str, default: Any) -> Any:
 
 @dataclass
 class BridgeTowerTrainingArguments(TrainingArguments):
-    """PaddleNLP's arguments and those of the README's command lines; `bridgetower.flags` says what they mean."""
+    """PaddleNLP's arguments and those of the README's command lines; `training.flags` describes them."""
 
     config_name: str = _flag("config_name", "")
     data_root: str = _flag("data_root", "data")
@@ -191,8 +199,8 @@ def write_settings(args: BridgeTowerTrainingArguments, experiment: Experiment) -
     """Keep all settings of a run in `training_args.json` and `experiment.json` of its output folder."""
     if args.process_index == 0:
         folder = Path(args.output_dir)
-        write_text_safely(folder / "training_args.json", json.dumps(args.to_dict(), indent=2, default=str) + "\n")
-        write_text_safely(folder / "experiment.json", json.dumps(asdict(experiment), indent=2) + "\n")
+        write_json(folder / "training_args.json", json.loads(json.dumps(args.to_dict(), default=str)))
+        write_json(folder / "experiment.json", asdict(experiment))
 
 
 class WholeUpdates(ShardedBatchSampler):

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 from paddlenlp.trainer import TrainingArguments
 
-from bridgetower.config import KNOWN_IMAGE_TOWERS, KNOWN_TEXT_TOWERS, BridgeTowerConfig, tower_settings
+from bridgetower.config import BridgeTowerConfig, tower_settings
 from bridgetower.conversion import load_weights
 from bridgetower.datasets import AnswerVocabulary, Collator, DatasetOptions, ImageTextDataset, build_dataset
-from bridgetower.experiment import Experiment, SettingsError, nearest
+from bridgetower.experiment import Experiment, SettingsError
+from bridgetower.inputs.processor import BridgeTowerImageProcessor, BridgeTowerProcessor
+from bridgetower.inputs.tokenizer import BridgeTowerTokenizer
+from bridgetower.known import IMAGE_TOWERS, TEXT_TOWERS, nearest
 from bridgetower.modules import BridgeTowerForImageClassification, BridgeTowerPretrainedModel, load_into
 from bridgetower.modules.loading import HEADS
-from bridgetower.processing import BridgeTowerImageProcessor, BridgeTowerProcessor
 from bridgetower.tasks import TASKS, Task, get_task, task_model_config
-from bridgetower.tokenization import BridgeTowerTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +167,7 @@ def _answers(experiment: Experiment, data_root: str, datasets: dict[str, ImageTe
 
 
 #: Name of a tower in the model section -> its section, and the towers that are known by a name.
-_NAMED_TOWERS = {"text_tower": ("text_config", KNOWN_TEXT_TOWERS), "image_tower": ("vision_config", KNOWN_IMAGE_TOWERS)}
+_NAMED_TOWERS = {"text_tower": ("text_config", TEXT_TOWERS), "image_tower": ("vision_config", IMAGE_TOWERS)}
 
 
 def _tower(settings: dict[str, Any], name: str, source: str, stored: BridgeTowerConfig | None) -> dict[str, Any]:
@@ -177,9 +178,9 @@ def _tower(settings: dict[str, Any], name: str, source: str, stored: BridgeTower
         raise SettingsError(f"{source}: model.{section}={own!r} is {type(own).__name__}, expected an object")
     if named is not None:
         if named not in known:
-            raise SettingsError(f"{source}: model.{name}={named!r} is unknown{nearest(str(named), known)}. "
+            raise SettingsError(f"{source}: model.{name}={named!r} is unknown{nearest(named, known)} "
                                 f"Known are {', '.join(known)}")
-        return {**known[named], **own}
+        return {**known[named].settings, **own}
     return {**(tower_settings(getattr(stored, section)) if stored is not None else {}), **own}
 
 

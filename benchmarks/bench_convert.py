@@ -62,7 +62,7 @@ def make_checkpoint(name: str, path: Path) -> None:
     import torch
 
     from bridgetower.conversion import from_paddle
-    from bridgetower.conversion.shapes import expected_shapes
+    from bridgetower.conversion.names.shapes import expected_shapes
 
     size = SIZES[name]
     shapes = expected_shapes(fields(size), HEADS)

@@ -56,8 +56,8 @@ def jpeg(seed: int) -> bytes:
 def ours(threads: int) -> Cases:
     """Our transforms over all images, stacked to batches, in a process with the settings that `train.py` makes."""
     from bridgetower.datasets.unreadable import open_image
+    from bridgetower.inputs.transforms import build_transform
     from bridgetower.runtime import tune_cpu
-    from bridgetower.transforms import build_transform
 
     tune_cpu()  # loader processes inherit it
     files = [jpeg(seed) for seed in range(IMAGES)]
@@ -111,7 +111,7 @@ def _peer_augmented(image: Any, size: int, rng: np.random.Generator) -> Any:
     """Random crop, flip, two operations, each a pass over the picture. The draws are those of our transform."""
     from PIL import Image
 
-    from bridgetower.transforms.geometry import RandomResizedCrop
+    from bridgetower.inputs.transforms.geometry import RandomResizedCrop
 
     image = image.convert("RGB")
     left, top, width, height = RandomResizedCrop(size, 0.5).box(image.width, image.height, rng)
@@ -163,7 +163,7 @@ def _peer_tensor(image: Any) -> Any:
     """ToTensor and Normalize."""
     import torch
 
-    from bridgetower.transforms import CLIP
+    from bridgetower.inputs.transforms import CLIP
 
     tensor = torch.from_numpy(np.array(image, copy=True)).permute(2, 0, 1).contiguous().to(torch.float32).div(255)
     mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (CLIP.mean, CLIP.std))
@@ -213,7 +213,7 @@ def measure_loader(folder: Path, rounds: int) -> list[dict[str, Any]]:
     """Images per second of an epoch with each number of loader processes, in turn."""
     from paddle.io import BatchSampler
 
-    from bridgetower.loader import CarefulLoader
+    from bridgetower.datasets.loader import CarefulLoader
 
     dataset = _FirstSamples(open_captions(folder))
     rates: dict[int, list[float]] = {0: [], 1: [], 2: []}
@@ -239,7 +239,7 @@ def _memory() -> dict[str, int]:
 def _read_large(folder: Path, link: Any) -> None:
     import pyarrow as pa
 
-    from bridgetower.transforms import build_transform
+    from bridgetower.inputs.transforms import build_transform
 
     picture = np.zeros((480, 640, 3), np.uint8)
     from PIL import Image

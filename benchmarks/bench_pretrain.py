@@ -48,7 +48,7 @@ def ours(threads: int, folder: Path, with_dropout: bool) -> dict[str, Callable[[
     import paddle
 
     from bridgetower import BridgeTowerForPreTraining
-    from bridgetower.optimization import AdamW, parameter_groups
+    from bridgetower.training.optimization import AdamW, parameter_groups
 
     set_cpu_threads(threads)
     model = BridgeTowerForPreTraining.from_pretrained(str(folder))

@@ -3,7 +3,7 @@
     python benchmarks/bench_retrieval.py [--sizes 20 40 60] [--candidates 16] [--output results.json]
 
 Galleries of 20, 40 and 60 images with 5 texts each, so that the growth of time can be read too. Ours is
-`bridgetower.retrieval.retrieve`, what validation and prediction of `irtr_itm_itc` run.
+`bridgetower.tasks.retrieval.retrieve`, what validation and prediction of `irtr_itm_itc` run.
 
 The peer does what the original does, built from the modules of the Hugging Face port with fused attention (see
 hf_peer.py) under torch.inference_mode: it keeps the tower states of the whole gallery, pads texts to 40 tokens, and
@@ -65,7 +65,7 @@ def ours(threads: int, folder: Path, sizes: Sequence[int], candidates: int, imag
     import paddle
 
     from bridgetower import BridgeTowerForContrastiveRetrieval
-    from bridgetower.retrieval import retrieve
+    from bridgetower.tasks.retrieval import retrieve
 
     set_cpu_threads(threads)
     model = BridgeTowerForContrastiveRetrieval.from_pretrained(folder, contrastive_hidden_size=ITC_WIDTH)

@@ -48,8 +48,8 @@ class Gallery:
     @cached_property
     def tokenizer(self) -> Any:
         """A tokenizer that knows the words of the questions; their ids matter to no one's speed."""
-        from bridgetower.preparation.tokenizer import train_tokenizer
-        from bridgetower.tokenization import BridgeTowerTokenizer
+        from bridgetower.inputs.tokenizer import BridgeTowerTokenizer
+        from bridgetower.preparation.train_tokenizer import train_tokenizer
 
         return BridgeTowerTokenizer(train_tokenizer(QUESTIONS * 2, 1000), "roberta")
 

@@ -10,7 +10,7 @@
 # stand in scripts/launch.sh (DO is always "train eval"); arguments after the name go to train.py.
 . "$(dirname "${BASH_SOURCE[0]}")/launch.sh"
 name=${1:-}
-variants=$("$PYTHON" -m bridgetower.ablations commands "$name") || exit 2
+variants=$("$PYTHON" -m bridgetower.report.ablations commands "$name") || exit 2
 DO="train eval"
 all=${OUTPUT:-output/ablation/$name}
 variant() { # variant NAME IMAGE-TOWER TEXT-TOWER [train.py argument...]: a dash is no tower of its own
@@ -22,4 +22,4 @@ variant() { # variant NAME IMAGE-TOWER TEXT-TOWER [train.py argument...]: a dash
 while IFS=$'\t' read -r -a words; do
     sweep "$all/${words[0]}" variant "${words[@]}" "${@:2}"
 done <<<"$variants"
-if [ "${DRY_RUN:-0}" != 1 ]; then "$PYTHON" -m bridgetower.ablations table "$name" "$all"; fi
+if [ "${DRY_RUN:-0}" != 1 ]; then "$PYTHON" -m bridgetower.report.ablations table "$name" "$all"; fi

@@ -19,7 +19,7 @@
 #   PYTHON       interpreter                         [.venv/bin/python, else python]
 #   DRY_RUN      1 prints the command instead of running it
 #
-# The total batch is the experiment's on any number of devices; `python -m bridgetower.launch` works out a device's.
+# The total batch is the experiment's on any number of devices; `python -m bridgetower.training.launch` works out a device's.
 
 set -euo pipefail
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -74,7 +74,7 @@ run() { # run CONFIG [train.py argument...]: launches train.py with the experime
     local config=$1 batch word flags=()
     shift
     launcher
-    batch=$("$PYTHON" -m bridgetower.launch "$config" "$processes" "$@") || exit 2
+    batch=$("$PYTHON" -m bridgetower.training.launch "$config" "$processes" "$@") || exit 2
     for word in ${DO:-train eval predict}; do
         case $word in
             train | eval | predict) flags+=("--do_$word") ;;

@@ -32,3 +32,23 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.miniature import write_miniature  # here, as the environment must be set first
 
     return write_miniature(tmp_path_factory.mktemp("miniature"))
+
+
+@pytest.fixture(scope="session")
+def original_ckpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Lightning checkpoint of the original with MLM, ITM and ITC heads."""
+    import torch
+
+    from tests.conversion.checkpoints import lightning
+
+    path = tmp_path_factory.mktemp("original") / "model.ckpt"
+    torch.save(lightning("pretrain_roberta"), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def port_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder of the MLM class with its own decoder."""
+    from tests.conversion.checkpoints import write_port_folder
+
+    return write_port_folder(tmp_path_factory.mktemp("port") / "bridgetower-mlm")

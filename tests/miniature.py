@@ -12,7 +12,7 @@ import pyarrow as pa
 from PIL import Image
 
 from bridgetower.preparation.schemas import CAPTIONS, VQA
-from bridgetower.preparation.tokenizer import save_tokenizer, train_tokenizer
+from bridgetower.preparation.train_tokenizer import save_tokenizer, train_tokenizer
 
 COLOURS = {"red": (220, 20, 30), "green": (20, 200, 40), "blue": (30, 40, 230), "white": (250, 250, 250)}
 ANSWERS = [*COLOURS, "yes", "no"]

@@ -9,7 +9,8 @@ import paddle
 import pytest
 
 from bridgetower import BridgeTowerConfig, BridgeTowerModel, BridgeTowerTextConfig, BridgeTowerVisionConfig
-from bridgetower.config import BRIDGE_TYPES, KNOWN_IMAGE_TOWERS, KNOWN_TEXT_TOWERS
+from bridgetower.config import BRIDGE_TYPES
+from bridgetower.known import IMAGE_TOWERS, TEXT_TOWERS, KnownTower
 from tests.goldens import Golden
 
 #: Millions of parameters: text tower, image tower, cross-modal layers with bridges, their sum.
@@ -43,7 +44,7 @@ def cross_modal(sizes: dict[str, int]) -> float:
 
 def known_model(text: str, image: str, width: int, heads: int, image_size: int, **changes: Any) -> BridgeTowerConfig:
     return BridgeTowerConfig(
-        text_config=KNOWN_TEXT_TOWERS[text], vision_config=dict(KNOWN_IMAGE_TOWERS[image], image_size=image_size),
+        text_config=TEXT_TOWERS[text].settings, vision_config=dict(IMAGE_TOWERS[image].settings, image_size=image_size),
         hidden_size=width, num_attention_heads=heads, **changes)
 
 
@@ -64,17 +65,17 @@ def test_cross_modal_sizes(layers: int) -> None:
 
 @pytest.mark.parametrize("name", TOWERS)
 def test_known_towers(name: str) -> None:
-    side = "text" if name in KNOWN_TEXT_TOWERS else "image"
+    side = "text" if name in TEXT_TOWERS else "image"
     config = BridgeTowerConfig(
-        text_config=KNOWN_TEXT_TOWERS.get(name, {}), num_hidden_layers=1,
-        vision_config=dict(KNOWN_IMAGE_TOWERS.get(name, {"patch_size": 16}), image_size=224))
+        text_config=TEXT_TOWERS.get(name, KnownTower()).settings, num_hidden_layers=1,
+        vision_config=dict(IMAGE_TOWERS.get(name, KnownTower("", {"patch_size": 16})).settings, image_size=224))
     assert count(config)[f"{side}_tower"] == TOWERS[name]
 
 
 def test_every_known_tower_is_counted_or_differs_only_in_image_size() -> None:
-    counted = {str(dict(KNOWN_IMAGE_TOWERS[name])) for name in TOWERS if name in KNOWN_IMAGE_TOWERS}
-    assert set(KNOWN_TEXT_TOWERS) <= set(TOWERS)
-    assert {str(dict(settings)) for settings in KNOWN_IMAGE_TOWERS.values()} == counted
+    counted = {str(dict(IMAGE_TOWERS[name].settings)) for name in TOWERS if name in IMAGE_TOWERS}
+    assert set(TEXT_TOWERS) <= set(TOWERS)
+    assert {str(dict(tower.settings)) for tower in IMAGE_TOWERS.values()} == counted
 
 
 @pytest.mark.parametrize(("settings", "message"), [

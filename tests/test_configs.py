@@ -14,13 +14,14 @@ import paddle
 import pytest
 
 from bridgetower import BridgeTowerConfig
-from bridgetower.config import _MODEL_FIELDS, KNOWN_TEXT_TOWERS, BridgeTowerTextConfig
-from bridgetower.datasets.cifar import CIFAR
-from bridgetower.datasets.registry import dataset_spec
+from bridgetower.config import _MODEL_FIELDS, BridgeTowerTextConfig
+from bridgetower.datasets.cifar_images import CIFAR
+from bridgetower.datasets.glue_tasks import GLUE
+from bridgetower.datasets.specs import dataset_spec
 from bridgetower.experiment import Experiment, SettingsError
-from bridgetower.glue import GLUE
+from bridgetower.inputs.transforms import TRANSFORM_KEYS
+from bridgetower.known import TEXT_TOWERS
 from bridgetower.tasks import get_task
-from bridgetower.transforms import TRANSFORM_KEYS
 from trainer_util import BridgeTowerTrainingArguments, parse_arguments
 from utils import build_config
 
@@ -152,7 +153,7 @@ def model_config(experiment: Experiment, from_checkpoint: bool = True) -> Bridge
 
 
 def tokenizer_of(experiment: Experiment) -> Any:
-    text = BridgeTowerTextConfig(**KNOWN_TEXT_TOWERS[experiment.data.tokenizer])
+    text = BridgeTowerTextConfig(**TEXT_TOWERS[experiment.data.tokenizer].settings)
     return SimpleNamespace(vocab_size=text.vocab_size, pad_token_id=text.pad_token_id)
 
 

@@ -12,7 +12,7 @@ from paddle.utils import unique_name
 
 import train
 from bridgetower.distributed import all_gather_objects, gather_with_gradient, rank, world_size
-from bridgetower.metrics import Metrics
+from bridgetower.tasks.metrics import Metrics
 from tests.miniature import write_experiment, write_miniature
 from tests.two_ranks import launch, rank_logs
 

@@ -21,7 +21,7 @@ import transformers
 from PIL import Image
 
 from bridgetower import BridgeTowerForQuestionAnswering, BridgeTowerProcessor
-from bridgetower.glue import GLUE
+from bridgetower.datasets.glue_tasks import GLUE
 from bridgetower.preparation.__main__ import main as prepare
 from tests.miniature import MODEL
 from tests.preparation import raw_data

@@ -117,7 +117,7 @@ def test_the_gpu_requirements_differ_in_paddle_alone() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["bridgetower", "bridgetower.datasets", "bridgetower.transforms", "bridgetower.preparation", "bridgetower.report"],
+    ["bridgetower", "bridgetower.datasets", "bridgetower.inputs", "bridgetower.preparation", "bridgetower.report"],
 )
 def test_data_code_starts_without_paddle_and_torch(module: str) -> None:
     script = (

@@ -14,8 +14,8 @@ import paddle
 import pytest
 
 import trainer_util
-from bridgetower.ablations import COMPARISONS
 from bridgetower.experiment import Experiment
+from bridgetower.report.ablations import COMPARISONS
 from bridgetower.tasks import get_task
 from trainer_util import BridgeTowerTrainingArguments, parse_arguments
 from utils import check_run

@@ -47,7 +47,7 @@ def modules_of(how: str, *words: str) -> set[str]:
 
 @pytest.mark.parametrize("words, needless", [
     (("import", "bridgetower"), HEAVY | DATA),
-    (("import", "bridgetower.flags"), HEAVY | DATA),
+    (("import", "bridgetower.training.flags"), HEAVY | DATA),
     (("path", "train.py", "--help"), HEAVY | DATA),
     (("path", "torch2paddle.py", "--help"), HEAVY | DATA),
     (("-m", "bridgetower.preparation", "--help"), HEAVY),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
+
+from .sources import register_reader
 
 #: Public names and the modules that define them. They load on first use, so that data preparation, which needs no
 #: model, starts without Paddle.
@@ -23,8 +26,8 @@ _EXPORTS = {
     "BridgeTowerForRetrievalRanking": "modules",
     "BridgeTowerForImageClassification": "modules",
     "BridgeTowerForSequenceClassification": "modules",
-    "BridgeTowerImageProcessor": "processing",
-    "BridgeTowerProcessor": "processing",
+    "BridgeTowerImageProcessor": "inputs",
+    "BridgeTowerProcessor": "inputs",
 }
 
 __all__ = sorted(_EXPORTS)
@@ -35,6 +38,15 @@ def __getattr__(name: str) -> Any:
     if name not in _EXPORTS:
         raise AttributeError(f"module 'bridgetower' has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
+
+
+def _load_weights(source: str | Path) -> Any:
+    from .conversion import load_weights
+
+    return load_weights(source)
+
+
+register_reader(_load_weights)
 
 
 def __dir__() -> list[str]:

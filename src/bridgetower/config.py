@@ -3,53 +3,25 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from paddlenlp.transformers import PretrainedConfig
 
-__all__ = ["BRIDGE_TYPES", "KNOWN_TEXT_TOWERS", "KNOWN_IMAGE_TOWERS", "BridgeTowerConfig", "BridgeTowerTextConfig",
-           "BridgeTowerVisionConfig", "tower_settings"]
+from .known import IMAGE_TOWERS, TEXT_TOWERS, nearest
+
+__all__ = ["BRIDGE_TYPES", "BridgeTowerConfig", "BridgeTowerTextConfig", "BridgeTowerVisionConfig", "tower_settings"]
 
 #: The bridge definitions (a)-(i) of the paper's first ablation, then the two further ones of the Hugging Face port.
 BRIDGE_TYPES = ("add", "multiply", "gate", "dynamic_gate", "linear", "mlp", "cross_attention", "cross_attention_mlp",
                 "add_linear", "scaled_add", "interpolate")
 
-KNOWN_TEXT_TOWERS: dict[str, dict[str, Any]] = {
-    "roberta-base": {},
-    "roberta-large": dict(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096),
-    "bert-base-uncased": dict(kind="bert", vocab_size=30522, max_position_embeddings=512, type_vocab_size=2,
-                              layer_norm_eps=1e-12, pad_token_id=0),
-    "bert-large-uncased": dict(kind="bert", vocab_size=30522, max_position_embeddings=512, type_vocab_size=2,
-                               layer_norm_eps=1e-12, pad_token_id=0, hidden_size=1024, num_hidden_layers=24,
-                               num_attention_heads=16, intermediate_size=4096),
-}
-
-_VIT = dict(kind="vit", hidden_act="gelu", layer_norm_eps=1e-6)
-KNOWN_IMAGE_TOWERS: dict[str, dict[str, Any]] = {
-    "CLIP-ViT-B/32": dict(patch_size=32),
-    "CLIP-ViT-B/16": dict(patch_size=16),
-    "CLIP-ViT-L/14": dict(patch_size=14, hidden_size=1024, num_hidden_layers=24),
-    "vit_base_patch16_224": dict(patch_size=16, **_VIT),
-    "vit_base_patch16_384": dict(patch_size=16, **_VIT),
-    "vit_base_patch32_224": dict(patch_size=32, **_VIT),
-    "vit_base_patch32_384": dict(patch_size=32, **_VIT),
-    "vit_deit_base_patch16_224": dict(patch_size=16, **_VIT),
-    "vit_deit_base_patch16_384": dict(patch_size=16, **_VIT),
-}
-
-
-def _nearest(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    match = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {match[0]!r}?" if match else ""
-
 
 def _check_multiple(value: int, divisor: int, what: str, by: str) -> None:
     if divisor <= 0 or value % divisor:
-        nearest = max(divisor, value // divisor * divisor) if divisor > 0 else "a positive divisor"
-        raise ValueError(f"{what}={value} is not a multiple of {by}={divisor}; try {nearest}")
+        fitting = max(divisor, value // divisor * divisor) if divisor > 0 else "a positive divisor"
+        raise ValueError(f"{what}={value} is not a multiple of {by}={divisor}; try {fitting}")
 
 
 class BridgeTowerTextConfig(PretrainedConfig):
@@ -199,7 +171,7 @@ class BridgeTowerConfig(PretrainedConfig):
         known = vars(config_class())
         for name in fields:
             if name not in known and name not in ("dtype", "torch_dtype", "return_dict", "paddlenlp_version"):
-                raise ValueError(f"{key} has no setting {name!r}{_nearest(name, known)}")
+                raise ValueError(f"{key} has no setting {name!r}{nearest(name, known)}")
         return config_class(**fields)
 
     def _check(self) -> None:
@@ -264,7 +236,7 @@ class BridgeTowerConfig(PretrainedConfig):
         """
         for name in settings:
             if name not in _MODEL_FIELDS:
-                raise ValueError(f"model has no setting {name!r}{_nearest(name, _MODEL_FIELDS)}")
+                raise ValueError(f"model has no setting {name!r}{nearest(name, _MODEL_FIELDS)}")
         if base is None:
             return cls(**settings)
         classes = {"text_config": BridgeTowerTextConfig, "vision_config": BridgeTowerVisionConfig}
@@ -342,10 +314,10 @@ def _original_num_labels(flat: Mapping[str, Any], losses: Mapping[str, float], t
 def _original_text(flat: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str, Any]:
     if sizes is None:
         name = flat["tokenizer"]
-        if name not in KNOWN_TEXT_TOWERS:
-            raise ValueError(f"the text tower {name!r} (key `tokenizer`) is unknown{_nearest(name, KNOWN_TEXT_TOWERS)} "
+        if name not in TEXT_TOWERS:
+            raise ValueError(f"the text tower {name!r} (key `tokenizer`) is unknown{nearest(name, TEXT_TOWERS)} "
                              "Describe it with `towers`")
-        sizes = KNOWN_TEXT_TOWERS[name]
+        sizes = TEXT_TOWERS[name].settings
     known = vars(BridgeTowerTextConfig())
     return {name: value for name, value in sizes.items() if name in known}
 
@@ -353,10 +325,10 @@ def _original_text(flat: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> 
 def _original_vision(flat: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str, Any]:
     if sizes is None:
         name = flat["vit"]
-        if name not in KNOWN_IMAGE_TOWERS:
-            raise ValueError(f"the image tower {name!r} (key `vit`) is unknown{_nearest(name, KNOWN_IMAGE_TOWERS)} "
+        if name not in IMAGE_TOWERS:
+            raise ValueError(f"the image tower {name!r} (key `vit`) is unknown{nearest(name, IMAGE_TOWERS)} "
                              "Describe it with `towers`")
-        fields = dict(KNOWN_IMAGE_TOWERS[name], image_size=flat["image_size"])
+        fields = dict(IMAGE_TOWERS[name].settings, image_size=flat["image_size"])
         depth = fields.get("num_hidden_layers", 12)
     else:
         fields = dict(hidden_size=sizes["width"], patch_size=sizes["patch_size"], image_size=sizes["image_size"],

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
+
+from .known import closest, nearest
 
 __all__ = ["DataSettings", "Experiment", "OptimizationSettings", "SettingsError", "TaskSettings", "load_experiment"]
 
@@ -64,7 +65,7 @@ class TaskSettings:
     """What is learned.
 
     Attributes:
-        name: one of the tasks in `bridgetower.tasks`.
+        name: one of the tasks in `bridgetower.tasks.tasks_old`.
         objectives: of pre-training: any of mlm, itm, itc, itm_itc.
         num_labels: answers of VQA; None: as many as the training data has.
         head_hidden_scale: hidden width of the classifier, as a multiple of one pooled pair.
@@ -126,12 +127,6 @@ class Experiment:
 #: Sections whose keys others know: `BridgeTowerConfig`, and the parser of the command line.
 _OPEN_SECTIONS = ("model", "new_model", "training")
 _SECTIONS = {"data": DataSettings, "task": TaskSettings, "optimization": OptimizationSettings}
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint at the known name that looks most like `name`, or nothing."""
-    match = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {match[0]!r}?" if match else ""
 
 
 def _typed(value: Any, hint: Any, key: str) -> Any:
@@ -214,7 +209,8 @@ def load_experiment(path: str | os.PathLike[str], assignments: Iterable[str] = (
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        hint = f"; did you mean {_nearest_file(file)}?" if _nearest_file(file) else ""
+        match = closest(file.name, [other.name for other in file.parent.glob("*.json")])
+        hint = f"; did you mean {file.parent / match}?" if match else ""
         raise FileNotFoundError(f"the experiment file {file} does not exist{hint}")
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
@@ -227,14 +223,3 @@ def load_experiment(path: str | os.PathLike[str], assignments: Iterable[str] = (
     for assignment in assignments:
         _assign(values, assignment)
     return parse_experiment(values, str(file))
-
-
-def _nearest_file(file: Path) -> str:
-    names = [other.name for other in file.parent.glob("*.json")] if file.parent.is_dir() else []
-    match = difflib.get_close_matches(file.name, names, n=1)
-    return str(file.parent / match[0]) if match else ""
-
-
-def with_data(experiment: Experiment, **changes: Any) -> Experiment:
-    """A copy of an experiment with some data settings changed."""
-    return replace(experiment, data=replace(experiment.data, **changes))

@@ -14,8 +14,7 @@ import torch
 from safetensors.numpy import load_file
 
 from bridgetower.conversion import CheckpointError, Options, load_weights, plan_conversion, resize_position_table
-
-from .checkpoints import lightning, tensors, torch_state, write_port_folder
+from tests.conversion.checkpoints import lightning, tensors, torch_state, write_port_folder
 
 
 def _ignore(count: int) -> None:

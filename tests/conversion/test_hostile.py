@@ -13,8 +13,7 @@ import pytest
 import torch
 
 import torch2paddle
-
-from .checkpoints import lightning
+from tests.conversion.checkpoints import lightning
 
 Attack = Callable[[Path], tuple[Any, ...]]
 

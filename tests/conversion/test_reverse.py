@@ -12,9 +12,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from bridgetower.conversion import CheckpointError, Options, plan_conversion, plan_reverse, read_checkpoint
+from tests.conversion.checkpoints import CASES, ORIGINAL, lightning, tensors, write_port_folder
 from tests.goldens import FOLDER
-
-from .checkpoints import CASES, ORIGINAL, lightning, tensors, write_port_folder
 
 
 def _ignore(count: int) -> None:

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from bridgetower.preparation.tokenizer import train_tokenizer
-from bridgetower.tokenization import BridgeTowerTokenizer
+from bridgetower.inputs.tokenizer import BridgeTowerTokenizer
+from bridgetower.preparation.train_tokenizer import train_tokenizer
 
 Write = Callable[..., Path]
 TEXTS = ["a red car on a road", "two dogs and a cat", "what color is the car?", "how many dogs are there?"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bridgetower.datasets import SKIPPED, Collator, DatasetOptions, ImageTextDataset, build_dataset
-from bridgetower.tokenization import BridgeTowerTokenizer
+from bridgetower.inputs.tokenizer import BridgeTowerTokenizer
 
 
 def options(**changes: Any) -> DatasetOptions:

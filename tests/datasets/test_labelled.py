@@ -17,8 +17,8 @@ from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
 from bridgetower.datasets import CifarDataset, Collator, GlueDataset
-from bridgetower.preparation.tokenizer import train_tokenizer
-from bridgetower.tokenization import BridgeTowerTokenizer
+from bridgetower.inputs.tokenizer import BridgeTowerTokenizer
+from bridgetower.preparation.train_tokenizer import train_tokenizer
 
 DRAW = np.random.default_rng(0)
 PICTURES = DRAW.integers(0, 256, (6, 3, 32, 32)).astype(np.uint8)

@@ -14,9 +14,9 @@ from bridgetower import (
     BridgeTowerForVisualEntailment,
 )
 from bridgetower.conversion import read_checkpoint, to_paddle
-from bridgetower.metrics import vqa_scores
 from bridgetower.modules import load_into
 from bridgetower.modules.outputs import BridgeTowerPreTrainingOutput
+from bridgetower.tasks.metrics import vqa_scores
 from tests.goldens import FOLDER, Golden, assert_close, assert_gradients
 
 PRETRAINING = ("pretrain_roberta", "pretrain_bert", "meter", "meter_fusion")

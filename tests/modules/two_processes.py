@@ -17,8 +17,8 @@ import paddle.distributed as dist
 
 from bridgetower import BridgeTowerForContrastiveRetrieval, BridgeTowerForPreTraining
 from bridgetower.distributed import rank, world_size
-from bridgetower.retrieval import retrieve
 from bridgetower.runtime import exit_together
+from bridgetower.tasks.retrieval import retrieve
 from tests.goldens import Golden
 from tests.models import gradients
 

@@ -11,8 +11,7 @@ import pytest
 
 from bridgetower.preparation.check import MAX_PROBLEMS
 from bridgetower.preparation.schemas import CAPTIONS, NLVR2, SNLI_VE, VG_CAPTIONS, VQA, VQA_TEST
-
-from .raw_data import encoded_image, run, write_arrow
+from tests.preparation.raw_data import encoded_image, run, write_arrow
 
 IMAGE = encoded_image(1)
 GOOD: dict[str, tuple[pa.Schema, dict[str, Any]]] = {

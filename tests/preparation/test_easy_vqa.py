@@ -20,8 +20,7 @@ from bridgetower.preparation.easy_vqa import (
     question_type,
 )
 from bridgetower.preparation.schemas import CAPTIONS, VQA
-
-from .raw_data import make_image, read_arrow, rows, run
+from tests.preparation.raw_data import make_image, read_arrow, rows, run
 
 QUESTIONS = [
     ["what is the blue shape?", "rectangle", 0],

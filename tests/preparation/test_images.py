@@ -14,8 +14,7 @@ from PIL import Image
 from bridgetower.preparation import PreparationError
 from bridgetower.preparation.images import ROWS_PER_TASK, TASKS_PER_WORKER, ImageReader, decode_problem
 from bridgetower.preparation.tables import Row
-
-from .raw_data import encoded_image
+from tests.preparation.raw_data import encoded_image
 
 
 def noise(kind: str) -> bytes:

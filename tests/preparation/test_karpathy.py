@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from bridgetower.preparation.schemas import CAPTIONS
-
-from .raw_data import SHARED, coco_release, flickr_release, has_schema, row_order, rows, run, write_json
+from tests.preparation.raw_data import (
+    SHARED,
+    coco_release,
+    flickr_release,
+    has_schema,
+    row_order,
+    rows,
+    run,
+    write_json,
+)
 
 
 @pytest.fixture

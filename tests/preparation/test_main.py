@@ -13,8 +13,7 @@ import pytest
 
 from bridgetower.preparation import DATA_SETS, ImageReader, Row
 from bridgetower.preparation.__main__ import PROGRAM, build_parser, main
-
-from .raw_data import make_image, rows, write_json
+from tests.preparation.raw_data import make_image, rows, write_json
 
 NAMES = {*DATA_SETS, "vgqa_split", "tokenizer", "check"}
 

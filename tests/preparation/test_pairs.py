@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridgetower.preparation.schemas import NLVR2_WITH_SENTENCES, SNLI_VE
-
-from .raw_data import (
+from tests.preparation.raw_data import (
     SHARED,
     entailment_line,
     entailment_release,

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridgetower.preparation.schemas import VG_CAPTIONS, VQA
-
-from .raw_data import (
+from tests.preparation.raw_data import (
     SHARED,
     genome_questions,
     genome_regions,

@@ -9,8 +9,7 @@ import pytest
 
 from bridgetower.preparation import vqav2
 from bridgetower.preparation.schemas import VQA, VQA_TEST
-
-from .raw_data import SHARED, has_schema, row_order, rows, run, vqa_release
+from tests.preparation.raw_data import SHARED, has_schema, row_order, rows, run, vqa_release
 
 
 @pytest.fixture

@@ -12,8 +12,17 @@ from hypothesis import strategies as st
 from bridgetower.preparation import PreparationError, web_captions
 from bridgetower.preparation.schemas import CAPTIONS
 from bridgetower.preparation.web_captions import PackedTexts, read_tsv_captions
-
-from .raw_data import CC_TSV, cc_release, has_schema, make_image, row_order, rows, run, sbu_release, write_json
+from tests.preparation.raw_data import (
+    CC_TSV,
+    cc_release,
+    has_schema,
+    make_image,
+    row_order,
+    rows,
+    run,
+    sbu_release,
+    write_json,
+)
 
 
 def captions(path: Path, raw: bool = False) -> list[str]:

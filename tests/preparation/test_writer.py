@@ -11,8 +11,7 @@ from bridgetower.preparation import ImageReader, PreparationError, Row, Table, w
 from bridgetower.preparation.schemas import CAPTIONS
 from bridgetower.preparation.tables import shuffled
 from bridgetower.preparation.writer import write_table
-
-from .raw_data import encoded_image, read_arrow, rows
+from tests.preparation.raw_data import encoded_image, read_arrow, rows
 
 
 def make_table(folder: Path, count: int, **changes: object) -> Table:

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import count_nonfinite, is_float, widen
-from .checkpoint import Checkpoint, read_checkpoint, read_json
+from ..position import resize_position_table
 from .errors import CheckpointError
-from .loading import DECODER, config_of, mapped_tensors, says_tied, shapes_of
-from .mapping import BASE_PREFIX
-from .position import resize_position_table
-from .report import Report, count_parts
-from .shapes import check_shapes
-from .targets import Output
-from .writers import Progress, num_bytes, write_pdparams, write_safetensors
+from .names.mapping import BASE_PREFIX
+from .names.shapes import check_shapes
+from .readers.arrays import count_nonfinite, is_float, widen
+from .readers.checkpoint import Checkpoint, read_checkpoint, read_json
+from .summary import Report, count_parts
+from .weights import DECODER, config_of, mapped_tensors, says_tied, shapes_of
+from .writers.targets import Output
+from .writers.weight_files import Progress, num_bytes, write_pdparams, write_safetensors
 
 FORMATS = ("pdparams", "safetensors")
 #: Files of a Hugging Face folder that belong to the tokenizer and the image processor and hold for our model too.

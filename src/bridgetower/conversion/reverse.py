@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .checkpoint import Checkpoint, read_checkpoint
 from .convert import COMPANIONS, Options, Plan, check_numbers
 from .errors import CheckpointError
-from .loading import DECODER, WORDS, shapes_of
-from .mapping import BASE_PREFIX, from_paddle
-from .report import Report, count_parts
-from .shapes import check_shapes
-from .sizes import CONTRASTIVE_RETRIEVAL, KNOWN_TEXT_TOWERS, TASK_CLASSES, objectives
-from .targets import Output
-from .writers import Progress, num_bytes, write_safetensors, write_torch
+from .names.mapping import BASE_PREFIX, from_paddle
+from .names.shapes import check_shapes
+from .names.sizes import CONTRASTIVE_RETRIEVAL, KNOWN_TEXT_TOWERS, TASK_CLASSES, objectives
+from .readers.checkpoint import Checkpoint, read_checkpoint
+from .summary import Report, count_parts
+from .weights import DECODER, WORDS, shapes_of
+from .writers.targets import Output
+from .writers.weight_files import Progress, num_bytes, write_safetensors, write_torch
 
 if TYPE_CHECKING:
     from ..config import BridgeTowerConfig

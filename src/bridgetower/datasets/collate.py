@@ -9,7 +9,7 @@ import numpy as np
 
 from bridgetower.datasets.masking import draw_masking, mask_tokens, select_tokens, select_words
 from bridgetower.datasets.samples import Sample, draw_stream
-from bridgetower.tokenization import BridgeTowerTokenizer, Padding
+from bridgetower.inputs.tokenizer import BridgeTowerTokenizer, Padding
 
 __all__ = ["SKIPPED", "Batch", "Collator"]
 

@@ -17,7 +17,7 @@ from PIL import Image
 from bridgetower.datasets.samples import Sample, draw_stream
 from bridgetower.datasets.source import Mode, Source
 from bridgetower.datasets.unreadable import UnreadableImageError, UnreadableImages
-from bridgetower.transforms import build_transform
+from bridgetower.inputs.transforms import build_transform
 
 __all__ = ["DatasetOptions", "ImageTextDataset", "SampleRecord"]
 
@@ -44,7 +44,7 @@ class DatasetOptions:
         clean_splits: keep validation apart from training and test; the published numbers do not.
         vqa_extra_train_tables: names of further tables for VQA training, such as vgqa_train and vgqa_val.
         max_unreadable_images: how many unreadable images training may skip.
-        autocontrast_compat: see `bridgetower.transforms.build_transform`.
+        autocontrast_compat: see `bridgetower.inputs.transforms.build_transform`.
     """
 
     image_size: int

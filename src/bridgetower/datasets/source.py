@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from bridgetower.datasets.arrow import ArrowTable
-from bridgetower.datasets.registry import DatasetSpec
 from bridgetower.datasets.samples import VqaTarget
+from bridgetower.datasets.specs import DatasetSpec
 from bridgetower.datasets.unreadable import open_image
 
 __all__ = ["Mode", "Source"]

@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..config import BridgeTowerConfig
-from ..conversion.checkpoint import read_json
+from ..conversion.readers.checkpoint import read_json
 from ..datasets import AnswerVocabulary
 from ..datasets.arrow import ArrowTable
 from ..experiment import DataSettings, parse_experiment
-from ..processing import BridgeTowerImageProcessor
-from ..tokenization import BridgeTowerTokenizer
-from ..transforms import build_transform
-from ..transforms.geometry import MinMaxResize
+from ..inputs.processor import BridgeTowerImageProcessor
+from ..inputs.tokenizer import BridgeTowerTokenizer
+from ..inputs.transforms import build_transform
+from ..inputs.transforms.geometry import MinMaxResize
 
 __all__ = ["find_labels", "find_processor", "find_tokenizer", "trained_text_len"]
 

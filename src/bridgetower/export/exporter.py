@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +12,14 @@ import paddle
 from ..config import BridgeTowerConfig
 from ..conversion import load_weights, local_path
 from ..experiment import DataSettings
+from ..files import folder_beside, write_json
+from ..inputs.processor import BridgeTowerProcessor
 from ..modules import load_into
 from ..modules.bridges import Bridge
 from ..modules.clip_model import ImageBlock
 from ..modules.heads import Classifier, MLMHead, Pooler
 from ..modules.layers import LayerNorm, Linear
 from ..modules.transformer import BertCrossLayer, BertLayer
-from ..processing import BridgeTowerProcessor
 from .companions import find_labels, find_processor, find_tokenizer, trained_text_len
 from .manifest import LABELS_FILE, MANIFEST_FILE, Manifest
 from .parts import Target, choose_target, make_parts, num_states
@@ -46,7 +42,7 @@ class ExportOptions:
         image_size: side of the images in pixels; the position table is resized to it.
         max_text_len: tokens that texts given as strings are cut to.
         tokenizer: a folder with tokenizer files, or a known name.
-        image_transform: how pictures are prepared, a name of `bridgetower.transforms`.
+        image_transform: how pictures are prepared, a name of `bridgetower.inputs.transforms`.
         labels: files with the names of the classes, see `find_labels`.
         overwrite: replace an earlier export.
     """
@@ -68,8 +64,7 @@ class _Companions:
     def write(self, folder: Path) -> None:
         self.processor.save_pretrained(folder)
         if self.labels is not None:
-            text = json.dumps(self.labels, indent=1, ensure_ascii=False)
-            (folder / LABELS_FILE).write_text(text + "\n", encoding="utf-8")
+            write_json(folder / LABELS_FILE, self.labels, indent=1)
 
 
 def export_checkpoint(source: str | Path, output: str | Path, options: ExportOptions | None = None) -> Manifest:
@@ -110,7 +105,7 @@ def export_checkpoint(source: str | Path, output: str | Path, options: ExportOpt
     load_into(model, tensors, path, may_miss=())
     del tensors  # the model has its own copy
     model.eval()
-    with _staged(output) as folder:
+    with folder_beside(output) as folder:
         _write_programs(model, target, folder)
         model.config.architectures = [manifest.model_class]
         model.config.to_json_file(str(folder / "config.json"))
@@ -180,28 +175,3 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise FileExistsError(f"--output {output} holds other files and no {MANIFEST_FILE}; name another folder")
     if not overwrite:
         raise FileExistsError(f"--output {output} holds an export already; add --overwrite, or name another folder")
-
-
-@contextmanager
-def _staged(output: Path) -> Iterator[Path]:
-    """A folder beside `output` that takes its place at the end, and disappears on any exception."""
-    output = output.resolve()
-    created = [folder for folder in output.parents if not folder.exists()]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    beside = output.with_name(f".{output.name}.{os.getpid()}.part")
-    old = output.with_name(f".{output.name}.{os.getpid()}.old")
-    beside.mkdir()
-    try:
-        yield beside
-        if output.exists():
-            output.rename(old)
-        beside.rename(output)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        if old.exists():
-            old.rename(output)
-        for folder in created:  # the innermost first
-            if not any(folder.iterdir()):
-                folder.rmdir()
-        raise
-    shutil.rmtree(old, ignore_errors=True)

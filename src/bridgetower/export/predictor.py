@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..processing import BridgeTowerProcessor, ImageInput
+from ..inputs.processor import BridgeTowerProcessor, ImageInput
 from ..runtime import cpu_threads, set_cpu_threads
 from .manifest import LABELS_FILE, Manifest
 

@@ -9,12 +9,12 @@ from .classification import (
 from .loading import LoadReport, load_into
 from .pretraining import BridgeTowerForContrastiveRetrieval, BridgeTowerForPreTraining
 from .ranking import BridgeTowerForRetrievalRanking
-from .single_tower import BridgeTowerForImageClassification, BridgeTowerForSequenceClassification
-from .tasks import (
+from .single_head import (
     BridgeTowerForContrastiveLearning,
     BridgeTowerForImageAndTextRetrieval,
     BridgeTowerForMaskedLM,
 )
+from .single_tower import BridgeTowerForImageClassification, BridgeTowerForSequenceClassification
 
 __all__ = ["BridgeTowerForContrastiveLearning", "BridgeTowerForContrastiveRetrieval",
            "BridgeTowerForImageAndTextRetrieval", "BridgeTowerForImageClassification",

@@ -14,6 +14,8 @@ import numpy as np
 from paddle import nn
 
 from ..config import BridgeTowerConfig
+from ..position import resize_position_table
+from ..sources import read_weights
 
 __all__ = ["LoadReport", "LoadingMixin", "load_into"]
 
@@ -83,8 +85,6 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
             continue
         value, shape = np.asarray(given[name]), tuple(parameter.shape)
         if name.endswith("image_tower.position_embedding") and value.shape != shape and value.ndim == 2:
-            from ..conversion.position import resize_position_table
-
             value = resize_position_table(value, shape[0])
         elif name.endswith("token_type_embeddings.weight") and "text_tower" not in name \
                 and value.shape[0] == 2 and shape[0] == 3:
@@ -137,11 +137,9 @@ class LoadingMixin:
             FileNotFoundError: when there is nothing to load.
             ValueError: when the weights do not fit, or there is no such dtype.
         """
-        from ..conversion import load_weights
-
         if dtype not in _DTYPES:
             raise ValueError(f"dtype={dtype!r} is none of {', '.join(_DTYPES)}")
-        tensors, stored = load_weights(Path(pretrained_model_name_or_path))
+        tensors, stored = read_weights(Path(pretrained_model_name_or_path))
         if config is None:
             if stored is None:
                 raise ValueError(f"{pretrained_model_name_or_path} holds weights but no configuration; pass config=")

@@ -21,7 +21,7 @@ from .bt_module import BridgeTowerModel, BridgeTowerPretrainedModel
 from .layers import Linear
 from .matching import matching_image_rows, select_rows
 from .outputs import BridgeTowerPreTrainingOutput
-from .tasks import mlm_head
+from .single_head import mlm_head
 
 __all__ = ["BridgeTowerForContrastiveRetrieval", "BridgeTowerForPreTraining"]
 

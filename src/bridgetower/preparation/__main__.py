@@ -14,10 +14,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bridgetower.preparation.arrow_input import arrow_files
 from bridgetower.preparation.check import check_file
+from bridgetower.preparation.data_sets import DATA_SETS, DataSet
 from bridgetower.preparation.images import ImageReader
-from bridgetower.preparation.registry import DATA_SETS, DataSet
 from bridgetower.preparation.tables import PreparationError, Settings
-from bridgetower.preparation.tokenizer import prepare_tokenizer
+from bridgetower.preparation.train_tokenizer import prepare_tokenizer
 from bridgetower.preparation.vgqa import split_images
 from bridgetower.preparation.writer import Written, write_table
 

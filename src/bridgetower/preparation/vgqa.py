@@ -9,11 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from bridgetower.preparation.answers import normalize_answer
 from bridgetower.preparation.json_stream import read_json, stream_array
 from bridgetower.preparation.schemas import VQA
 from bridgetower.preparation.tables import PreparationError, Row, Settings, Table, image_number, read_lines, write_json
 from bridgetower.preparation.visual_genome import find_images, vg_file
+from bridgetower.preparation.vqa_answers import normalize_answer
 from bridgetower.preparation.vqav2 import ImageQuestions, read_vocabulary
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from bridgetower.preparation.answers import build_vocabulary, soft_targets
 from bridgetower.preparation.arrow_input import open_arrow
 from bridgetower.preparation.json_stream import stream_array
 from bridgetower.preparation.schemas import VQA, VQA_TEST
@@ -22,6 +21,7 @@ from bridgetower.preparation.tables import (
     shuffled,
     write_json,
 )
+from bridgetower.preparation.vqa_answers import build_vocabulary, soft_targets
 
 SPLITS = ("train", "val", "test", "test-dev", "trainable_val", "rest_val")
 REST_VAL_IMAGES = 1000

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bridgetower.datasets.arrow import ArrowTable
-from bridgetower.report.answers import TypeAccuracy, accuracy_by_type, read_answered_questions
+from bridgetower.report.accuracy import TypeAccuracy, accuracy_by_type, read_answered_questions
 from bridgetower.report.curves import read_curves
 from bridgetower.report.loss_figure import plot_loss_curves
 from bridgetower.report.prediction_figure import choose_examples, plot_predictions

@@ -8,6 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from ..files import write_beside
+
 INK = "#22303c"
 FAINT = "#8795a1"
 # Told apart also by readers who confuse red and green: Okabe and Ito's palette.
@@ -26,7 +28,5 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG that is either complete or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png")
-    partial.replace(path)
+    with write_beside(path) as beside:
+        figure.savefig(beside, format="png")

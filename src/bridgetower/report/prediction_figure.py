@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from PIL import Image, UnidentifiedImageError
 
 from bridgetower.datasets.arrow import ArrowTable
-from bridgetower.report.answers import AnsweredQuestion
+from bridgetower.report.accuracy import AnsweredQuestion
 from bridgetower.report.figure import FAINT, INK, RIGHT, WRONG, new_figure, save_figure
 
 _COLUMNS = 6

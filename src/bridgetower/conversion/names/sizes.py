@@ -1,0 +1,315 @@
+"""A model's configuration from its weights.
+
+Whatever the weights show is read from them; what they do not show (numbers of heads, epsilons, dropout) comes from
+the checkpoint's own settings, from the known towers, or from a file of tower sizes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..errors import CheckpointError, UnknownSettingError
+from .settings import check_settings
+
+Shapes = Mapping[str, tuple[int, ...]]
+Settings = dict[str, Any]
+
+#: Known text towers: (vocabulary, width, depth). Each has heads of 64.
+KNOWN_TEXT_TOWERS = {
+    "roberta-base": (50265, 768, 12),
+    "roberta-large": (50265, 1024, 24),
+    "bert-base-uncased": (30522, 768, 12),
+    "bert-large-uncased": (30522, 1024, 24),
+}
+_KIND_DEFAULTS = {
+    "roberta": {"layer_norm_eps": 1e-5, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
+    "bert": {"layer_norm_eps": 1e-12, "pad_token_id": 0},
+}
+_TEXT_SETTINGS = (
+    "num_attention_heads", "hidden_act", "hidden_dropout_prob", "attention_probs_dropout_prob", "layer_norm_eps",
+    "pad_token_id", "bos_token_id", "eos_token_id",
+)  # fmt: skip
+_VISION_SETTINGS = ("num_attention_heads", "hidden_act", "layer_norm_eps")
+
+
+def depth(names: Iterable[str], stack: str) -> int:
+    """Number of layers of a stack such as `text_tower.layers`.
+
+    Raises:
+        CheckpointError: a layer in between is missing.
+    """
+    pattern = re.compile(re.escape(stack) + r"\.(\d+)\.")
+    found = {int(match.group(1)) for match in map(pattern.match, names) if match}
+    missing = sorted(set(range(len(found))) - found)
+    if missing:
+        raise CheckpointError(f"{stack}.{missing[0]} is missing, {stack}.{max(found)} is there; the file is incomplete")
+    return len(found)
+
+
+def _axis(shapes: Shapes, name: str, axis: int, rank: int) -> int:
+    if name not in shapes:
+        raise CheckpointError(f"{name} is missing; the checkpoint is incomplete")
+    if len(shapes[name]) != rank or not all(shapes[name]):
+        raise CheckpointError(f"{name} has shape {shapes[name]}; expected {rank} axes")
+    return shapes[name][axis]
+
+
+def has_text(shapes: Shapes) -> bool:
+    """Whether there is anything of a text tower."""
+    return any(name.startswith("text_tower.") for name in shapes)
+
+
+def has_image(shapes: Shapes) -> bool:
+    """Whether there is anything of an image tower."""
+    return any(name.startswith("image_tower.") for name in shapes)
+
+
+def has_cross_modal(shapes: Shapes) -> bool:
+    """Whether there is more than single towers."""
+    return any(not name.startswith(("text_tower.", "image_tower.")) for name in shapes)
+
+
+def text_sizes(shapes: Shapes) -> Settings:
+    """What the weights of a text tower show."""
+    embeddings = "text_tower.embeddings"
+    types = _axis(shapes, f"{embeddings}.token_type_embeddings.weight", 0, 2)
+    return {
+        "kind": "roberta" if types == 1 else "bert",
+        "vocab_size": _axis(shapes, f"{embeddings}.word_embeddings.weight", 0, 2),
+        "hidden_size": _axis(shapes, f"{embeddings}.norm.weight", 0, 1),
+        "num_hidden_layers": depth(shapes, "text_tower.layers"),
+        "intermediate_size": _axis(shapes, "text_tower.layers.0.mlp.fc1.bias", 0, 1),
+        "max_position_embeddings": _axis(shapes, f"{embeddings}.position_embeddings.weight", 0, 2),
+        "type_vocab_size": types,
+    }
+
+
+def image_sizes(shapes: Shapes) -> Settings:
+    """What the weights of an image tower show; CLIP's and plain ViTs differ by the first LayerNorm."""
+    patch = _axis(shapes, "image_tower.patch_embedding.weight", 3, 4)
+    if shapes["image_tower.patch_embedding.weight"][2] != patch:
+        shape = shapes["image_tower.patch_embedding.weight"]
+        raise CheckpointError(f"image_tower.patch_embedding.weight has shape {shape}; patches must be square")
+    tokens = _axis(shapes, "image_tower.position_embedding", 0, 2)
+    grid = math.isqrt(max(tokens - 1, 0))
+    if grid * grid != tokens - 1 or not grid:
+        raise CheckpointError(f"image_tower.position_embedding has {tokens} rows, no class token and square grid")
+    width = _axis(shapes, "image_tower.class_embedding", 0, 1)
+    return {
+        "kind": "clip" if "image_tower.pre_norm.weight" in shapes else "vit",
+        "hidden_size": width,
+        "num_hidden_layers": depth(shapes, "image_tower.layers"),
+        "intermediate_size": _axis(shapes, "image_tower.layers.0.mlp.fc1.bias", 0, 1),
+        "patch_size": patch,
+        "image_size": grid * patch,
+        "num_channels": _axis(shapes, "image_tower.patch_embedding.weight", 1, 4),
+    }
+
+
+def cross_modal_sizes(shapes: Shapes) -> Settings:
+    """What the weights of the cross-modal encoder and the heads show."""
+    width = _axis(shapes, "text_projection.bias", 0, 1)
+    layers = depth(shapes, "cross_modal_text_layers")
+    is_meter = "text_input_norm.weight" not in shapes
+    sizes: Settings = {
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "intermediate_size": _axis(shapes, "cross_modal_text_layers.0.mlp.fc1.bias", 0, 1),
+        "num_bridges": 0 if is_meter else 1 + depth(shapes, "text_bridges"),
+        "gated_fusion": "text_gate.weight" in shapes,
+        "token_type_vocab_size": _axis(shapes, "token_type_embeddings.weight", 0, 2),
+    }
+    if "itc_text_head.bias" in shapes:
+        sizes["contrastive_hidden_size"] = _axis(shapes, "itc_text_head.bias", 0, 1)
+    if "classifier.fc2.bias" in shapes:
+        sizes["num_labels"] = _axis(shapes, "classifier.fc2.bias", 0, 1)
+        sizes["head_hidden_scale"] = _axis(shapes, "classifier.fc1.bias", 0, 1) / (2 * width)
+    return sizes
+
+
+# Our setting to the original's, for what no weight of the checkpoint may show.
+_ORIGINAL_SETTINGS = {
+    "initial_temperature": "temperature",
+    "contrastive_hidden_size": "contrastive_hidden_size",
+    "head_hidden_scale": "head_hidden_scale",
+    "gather_global_negative": "gather_global_negative",
+}
+_OBJECTIVE_HEADS = {"mlm": "mlm_head.bias", "itm": "itm_head.bias", "itc": "itc_text_head.bias"}
+
+
+def objectives(shapes: Shapes, source: Settings) -> list[str]:
+    """What the heads can learn; ITM with hard negatives has the same heads as ITM beside ITC, so `source` decides."""
+    losses = source.get("loss_names") or {}
+    if losses.get("itm_itc") or losses.get("irtr_itm_itc"):
+        return (["mlm"] if _OBJECTIVE_HEADS["mlm"] in shapes else []) + ["itm_itc"]
+    return [name for name, head in _OBJECTIVE_HEADS.items() if head in shapes]
+
+
+#: Class of ours for a classifier of each task.
+TASK_CLASSES = {
+    "vqa": "BridgeTowerForQuestionAnswering",
+    "snli": "BridgeTowerForVisualEntailment",
+    "nlvr2": "BridgeTowerForImagesAndTextClassification",
+}
+
+
+#: Class of ours for retrieval fine-tuning by ITC and ITM with hard negatives.
+CONTRASTIVE_RETRIEVAL = "BridgeTowerForContrastiveRetrieval"
+
+
+def architecture(shapes: Shapes, task: str, source: Settings) -> str:
+    """The class of ours that has the heads of a checkpoint.
+
+    Retrieval fine-tuning by ITC has two heads of pre-training: `source` names it, or else the missing head of MLM
+    does, without which nobody pre-trains.
+    """
+    if task:
+        return TASK_CLASSES[task]
+    if "itc_cross_modal_head.bias" in shapes:
+        return "BridgeTowerForContrastiveLearning"
+    if "rank_head.bias" in shapes:
+        return "BridgeTowerForRetrievalRanking"
+    losses = source.get("loss_names") or {}
+    heads = [name for name, head in _OBJECTIVE_HEADS.items() if head in shapes]
+    if losses.get("irtr_itm_itc") or (not losses and heads == ["itm", "itc"]):
+        return CONTRASTIVE_RETRIEVAL
+    single = {"mlm": "BridgeTowerForMaskedLM", "itm": "BridgeTowerForImageAndTextRetrieval"}
+    if len(heads) == 1 and heads[0] in single:
+        return single[heads[0]]
+    return "BridgeTowerForPreTraining" if heads else "BridgeTowerModel"
+
+
+def derive_config(
+    shapes: Shapes, layout: str, source: Settings | None, towers: Settings | None, task: str = ""
+) -> Settings:
+    """The fields of our `config.json`.
+
+    Args:
+        shapes: our names without `bridgetower.` to shapes.
+        layout: the layout of the source; it decides how `source` is read.
+        source: the settings that came with the weights.
+        towers: `{"text": {...}, "vision": {...}}` with sizes of towers that no name describes.
+        task: which task the source's classifier is for: `vqa`, `snli` or `nlvr2`.
+
+    Raises:
+        UnknownSettingError: a value that neither the weights nor any settings give; the text names it.
+        CheckpointError: the tensors do not make a model, or contradict the settings, or these have wrong types.
+    """
+    source, towers = source or {}, towers or {}
+    check_settings(source)
+    check_settings(towers)
+    config: Settings = {"model_type": "bridgetower"}
+    if has_text(shapes):
+        config["text_config"] = _text_config(shapes, layout, source, towers.get("text") or {})
+    if has_image(shapes):
+        config["vision_config"] = _vision_config(shapes, layout, source, towers.get("vision") or {})
+    if not has_cross_modal(shapes):
+        return config
+    if "text_config" not in config or "vision_config" not in config:
+        raise CheckpointError("a cross-modal encoder without both towers; the checkpoint is incomplete")
+    sizes = cross_modal_sizes(shapes)
+    if layout == "huggingface":
+        settings = _port_settings(source, config["text_config"])
+    else:
+        settings = _original_settings(source, sizes["hidden_size"], towers)
+    name = architecture(shapes, task, source)
+    sizes["objectives"] = ["itm_itc"] if name == CONTRASTIVE_RETRIEVAL else objectives(shapes, source)
+    return config | settings | sizes | {"architectures": [name]}
+
+
+def _text_config(shapes: Shapes, layout: str, source: Settings, tower: Settings) -> Settings:
+    sizes = text_sizes(shapes)
+    own = source
+    if layout == "huggingface":
+        # Its nested settings leave out what equals the port's default.
+        own = {"num_attention_heads": 12} | (source.get("text_config") or {})
+    elif layout == "original":
+        own = {}
+    settings = {name: own[name] for name in _TEXT_SETTINGS if own.get(name) is not None}
+    settings |= {name: tower[name] for name in _TEXT_SETTINGS if tower.get(name) is not None}
+    if tower.get("kind"):
+        sizes["kind"] = tower["kind"]
+    _agree("text", sizes, tower, {name: name for name in sizes})
+    if "num_attention_heads" not in settings:
+        named = source.get("tokenizer") if layout == "original" else None
+        same = (sizes["vocab_size"], sizes["hidden_size"], sizes["num_hidden_layers"])
+        if named not in KNOWN_TEXT_TOWERS and same not in KNOWN_TEXT_TOWERS.values():
+            what = f" (tokenizer {named!r})" if named else ""
+            raise UnknownSettingError(
+                f"num_attention_heads of the text tower{what} is not known; give it with --towers FILE.json: "
+                '{"text": {"num_attention_heads": N}}'
+            )
+        settings["num_attention_heads"] = sizes["hidden_size"] // 64
+    _check_heads("the text tower", sizes["hidden_size"], settings["num_attention_heads"])
+    return sizes | _KIND_DEFAULTS[sizes["kind"]] | settings
+
+
+def _vision_config(shapes: Shapes, layout: str, source: Settings, tower: Settings) -> Settings:
+    sizes = image_sizes(shapes)
+    own: Settings = {}
+    if layout in ("huggingface_clip", "huggingface"):
+        own = source.get("vision_config") or (source if layout == "huggingface_clip" else {})
+    elif layout == "huggingface_vit":
+        own = source
+    settings: Settings = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+    if sizes["kind"] == "vit":
+        settings = {"hidden_act": "gelu", "layer_norm_eps": 1e-12}
+    # The port's vision settings name no activation and no heads: it always takes QuickGELU and heads of 64.
+    settings |= {name: own[name] for name in _VISION_SETTINGS if own.get(name) is not None}
+    theirs = {"hidden_act": "activation", "num_attention_heads": "heads", "layer_norm_eps": "layer_norm_eps"}
+    settings |= {ours: tower[name] for ours, name in theirs.items() if tower.get(name) is not None}
+    names = {"hidden_size": "width", "num_hidden_layers": "layers", "patch_size": "patch_size"}
+    _agree("vision", sizes, tower, names)
+    settings.setdefault("num_attention_heads", max(1, sizes["hidden_size"] // 64))
+    _check_heads("the image tower", sizes["hidden_size"], settings["num_attention_heads"])
+    return sizes | settings
+
+
+def _agree(part: str, sizes: Settings, tower: Settings, names: Mapping[str, str]) -> None:
+    for ours, theirs in names.items():
+        if theirs in tower and tower[theirs] != sizes[ours]:
+            raise CheckpointError(
+                f"towers: {part}.{theirs} is {tower[theirs]}, but the weights have {sizes[ours]}; wrong file?"
+            )
+
+
+def _check_heads(what: str, width: int, heads: Any) -> None:
+    if not isinstance(heads, int) or heads < 1 or width % heads:
+        raise CheckpointError(f"{what} is {width} wide, which {heads} attention heads do not divide")
+
+
+def _port_settings(source: Settings, text: Settings) -> Settings:
+    """The Hugging Face port builds its cross-modal layers from `text_config`, epsilon included."""
+    link = source.get("link_tower_type", "add")
+    if source.get("share_link_tower_layers") or link not in ("add", "scaled_add", "interpolate"):
+        raise CheckpointError(f"link_tower_type {link!r} or share_link_tower_layers is not supported")
+    return {
+        "num_attention_heads": text["num_attention_heads"],
+        "bridge_type": link,
+        "cross_layer_norm_eps": text["layer_norm_eps"],
+        "layer_norm_eps": source.get("layer_norm_eps", 1e-5),
+    }
+
+
+def _original_settings(source: Settings, width: int, towers: Settings) -> Settings:
+    heads = source.get("num_heads") or (towers.get("cross") or {}).get("num_attention_heads")
+    if heads is None and width in (768, 1024):
+        heads = width // 64  # both released sizes
+    if heads is None:
+        raise UnknownSettingError(
+            "num_attention_heads of the cross-modal layers is not known; give it with --towers FILE.json: "
+            '{"cross": {"num_attention_heads": N}}'
+        )
+    _check_heads("the cross-modal encoder", width, heads)
+    settings: Settings = {"num_attention_heads": heads, "bridge_type": "add"}
+    settings |= {"cross_layer_norm_eps": 1e-12, "layer_norm_eps": 1e-5}
+    dropout = source.get("drop_rate")
+    if dropout is not None:
+        settings |= {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    for ours, theirs in _ORIGINAL_SETTINGS.items():
+        if source.get(theirs) is not None:
+            settings[ours] = source[theirs]
+    return settings

@@ -1,0 +1,94 @@
+"""Any checkpoint as our names and our configuration."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import CheckpointError, UnknownSettingError
+from .names.mapping import BASE_PREFIX, RuleReport, to_paddle
+from .names.settings import check_settings
+from .names.sizes import TASK_CLASSES, derive_config
+from .readers.arrays import as_dtype
+from .readers.checkpoint import Checkpoint, read_checkpoint
+
+logger = logging.getLogger(__name__)
+
+DECODER = "mlm_head.decoder_weight"
+WORDS = "text_tower.embeddings.word_embeddings.weight"
+
+
+def mapped_tensors(checkpoint: Checkpoint) -> tuple[dict[str, np.ndarray], RuleReport, bool]:
+    """The checkpoint in our names (views), what was dropped, and whether the MLM decoder is the word embeddings."""
+    try:
+        tensors, report = to_paddle(checkpoint.tensors, checkpoint.layout)
+    except CheckpointError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error
+    tied = "mlm_head.bias" in tensors and DECODER not in tensors and says_tied(checkpoint)
+    if tied and BASE_PREFIX + WORDS in tensors:
+        tensors[DECODER] = tensors[BASE_PREFIX + WORDS]
+    return tensors, report, tied
+
+
+def says_tied(checkpoint: Checkpoint) -> bool:
+    """Whether the settings let the MLM decoder be the word embedding table (the default of the port's text part)."""
+    config = checkpoint.config or {}
+    check_settings(config)
+    if checkpoint.layout == "huggingface":
+        return bool((config.get("text_config") or {}).get("tie_word_embeddings", True))
+    return checkpoint.layout == "paddle" and bool(config.get("tie_word_embeddings"))
+
+
+def shapes_of(tensors: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """Our names without `bridgetower.` to shapes."""
+    return {name.removeprefix(BASE_PREFIX): array.shape for name, array in tensors.items()}
+
+
+def config_of(checkpoint: Checkpoint, tensors: Mapping[str, np.ndarray], tied: bool) -> dict[str, Any]:
+    """The fields of our `config.json` for a checkpoint that `mapped_tensors` read.
+
+    Raises:
+        UnknownSettingError: a value is neither in the weights nor in the settings.
+    """
+    if checkpoint.layout == "paddle":
+        if checkpoint.config is None:
+            raise UnknownSettingError("our weights have lost their config.json; put it beside them")
+        return dict(checkpoint.config)
+    shapes = shapes_of(tensors)
+    tasks = [task for task in TASK_CLASSES if f"{task}_classifier.0.weight" in checkpoint.tensors]
+    task = tasks[0] if tasks else ""
+    config = derive_config(shapes, checkpoint.layout, checkpoint.config, checkpoint.towers, task)
+    return config | {"tie_word_embeddings": True} if tied else config
+
+
+def load_weights(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+    """Read any checkpoint that this package understands.
+
+    Args:
+        path: an original `.ckpt`, a torch state dict, a Hugging Face folder, a folder or weight file of ours, a single
+            tower, or a name on the Hugging Face hub.
+
+    Returns:
+        Our names to float32 arrays (read-only views of the file where it has float32 in our arrangement); and the
+        fields of a `BridgeTowerConfig`, or None when the file does not say enough.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        FileNotFoundError: there is nothing at `path`.
+    """
+    from .readers.hub import local_path
+
+    checkpoint = read_checkpoint(local_path(path))
+    tensors, _, tied = mapped_tensors(checkpoint)
+    config: dict[str, Any] | None = None
+    try:
+        config = config_of(checkpoint, tensors, tied)
+    except UnknownSettingError as error:
+        logger.info("%s: no configuration (%s)", path, error)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return {name: np.require(as_dtype(array, "float32"), requirements="C") for name, array in tensors.items()}, config

@@ -1,0 +1,108 @@
+"""Files and folders that appear complete or not at all: written beside their place, then renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+__all__ = ["FileSet", "folder_beside", "write_beside", "write_json", "write_text"]
+
+
+@contextmanager
+def write_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; the file takes its place when the block ends without an exception.
+
+    Parent folders are made as needed. On any exception, an interruption included, what was written is removed, and so
+    are the folders that were made.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    made = _make_folders(path.parent)
+    try:
+        yield beside
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        _remove_empty(made)
+        raise
+
+
+@contextmanager
+def folder_beside(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a new folder beside `folder`, which takes its place, or replaces it, at the end of the block.
+
+    On any exception the new folder is removed and the old one stays.
+    """
+    folder = Path(folder).resolve()
+    beside, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{name}") for name in ("partial", "old"))
+    made = _make_folders(folder.parent)
+    beside.mkdir()
+    try:
+        yield beside
+        if folder.exists():
+            folder.rename(old)
+        beside.rename(folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        if old.exists():
+            old.rename(folder)
+        _remove_empty(made)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a UTF-8 text file."""
+    with write_beside(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = 2) -> None:
+    """Write a value as JSON, with a newline at the end."""
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+class FileSet:
+    """Several files that take their places together, at the end of a `with` block, or not at all."""
+
+    def __init__(self) -> None:
+        self._files = ExitStack()
+
+    def write(self, path: Path, writer: Callable[[Path], object]) -> None:
+        """Let `writer` write the file that will be `path`."""
+        writer(self._files.enter_context(write_beside(path)))
+
+    def copy(self, source: Path, path: Path) -> None:
+        """Copy a file."""
+        self.write(path, lambda beside: shutil.copyfile(source, beside))
+
+    def text(self, path: Path, text: str) -> None:
+        """Write a UTF-8 text file."""
+        self.write(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+    def __enter__(self) -> FileSet:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._files.__exit__(kind, error, trace)
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder and its parents; those that were missing, innermost first."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()

@@ -1,0 +1,15 @@
+"""Image transforms: geometry, both RandAugments, normalisation, and the table of named pipelines."""
+
+from bridgetower.inputs.transforms.image_transform import TRANSFORM_KEYS, ImageTransform, build_transform
+from bridgetower.inputs.transforms.normalize import CLIP, IMAGENET, INCEPTION, Normalization, look_up
+
+__all__ = [
+    "CLIP",
+    "IMAGENET",
+    "INCEPTION",
+    "TRANSFORM_KEYS",
+    "ImageTransform",
+    "Normalization",
+    "build_transform",
+    "look_up",
+]

@@ -1,0 +1,32 @@
+"""The reader of checkpoints that `from_pretrained` uses, which the package registers for the model.
+
+The model must not import the converter, which is built on it; so the package says here how weights are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["read_weights", "register_reader"]
+
+Weights = tuple[dict[str, np.ndarray], dict[str, Any] | None]
+
+_readers: list[Callable[[str | Path], Weights]] = []
+
+
+def register_reader(reader: Callable[[str | Path], Weights]) -> None:
+    """Set the function that reads a checkpoint, in place of the one before."""
+    _readers[:] = [reader]
+
+
+def read_weights(source: str | Path) -> Weights:
+    """Weights by our names and the fields of a `BridgeTowerConfig`, or None where the source does not say enough.
+
+    Args:
+        source: see `bridgetower.conversion.load_weights`.
+    """
+    return _readers[-1](source)

@@ -1,0 +1,3 @@
+"""The tasks."""
+
+from .tasks_old import *  # noqa: F403

@@ -1,0 +1,109 @@
+"""Prediction files, in the formats of the evaluation servers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..files import write_json, write_text
+
+__all__ = ["AnswerNames", "PredictionSource", "write_class_predictions", "write_glue_submission", "write_recall_table",
+           "write_vqa_submission"]
+
+logger = logging.getLogger(__name__)
+
+
+class AnswerNames(Protocol):
+    """Answer id -> answer string."""
+
+    def __getitem__(self, index: int) -> str:
+        """The answer of an id; "unknown" for one that is not known."""
+
+
+@dataclass(frozen=True)
+class PredictionSource:
+    """What predictions are about: the evaluated dataset, and the names of the answers of VQA."""
+
+    dataset: Any
+    answers: AnswerNames | None = None
+
+
+def write_vqa_submission(path: Path, columns: dict[str, np.ndarray], source: PredictionSource) -> None:
+    """Write answers for the VQA evaluation server: a list of {"question_id", "answer"}, each question once.
+
+    Args:
+        path: the file.
+        columns: `question_id` (Q,) and `answer_id` (Q,).
+        source: has the answer of each id.
+
+    Raises:
+        ValueError: without the answers.
+    """
+    answers = source.answers
+    if answers is None:
+        raise ValueError(f"{path}: the strings of the answers are needed to write them")
+    rows = {int(question): int(answer) for question, answer in
+            zip(columns["question_id"], columns["answer_id"], strict=True)}
+    submission = [{"question_id": question, "answer": answers[answer]}
+                  for question, answer in sorted(rows.items())]
+    write_json(path, submission, indent=4)
+
+
+def write_class_predictions(path: Path, columns: dict[str, np.ndarray], source: PredictionSource,
+                            classes: Sequence[str]) -> None:
+    """Write one line a text as CSV: identifier, prediction, table, row, text, and the score of each class.
+
+    NLVR2's evaluation script reads the first two columns. Visual entailment has no identifiers.
+
+    Args:
+        path: the file.
+        columns: `sample_index` (Q,) and `scores` (Q, C), probabilities.
+        source: says where each sample comes from.
+        classes: names of the C classes.
+    """
+    _, first = np.unique(columns["sample_index"], return_index=True)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["identifier", "prediction", "table", "row", "text", *classes])
+    identifiers = []
+    for sample, scores in zip(columns["sample_index"][first], columns["scores"][first], strict=True):
+        record = source.dataset.record(int(sample))
+        identifiers.append(record.identifier or "")
+        writer.writerow([identifiers[-1], classes[int(scores.argmax())], record.table_name, record.row, record.text,
+                         *(f"{score:.6f}" for score in scores)])
+    if any(identifiers) and len(set(identifiers)) < len(identifiers):
+        logger.warning("%s: several texts have one identifier, as the tables name image pairs only; for NLVR2's "
+                       "evaluation script make the tables again with python -m bridgetower.preparation nlvr2", path)
+    write_text(path, text.getvalue())
+
+
+def write_glue_submission(folder: Path, columns: dict[str, np.ndarray], source: PredictionSource) -> None:
+    """Write the files of the GLUE evaluation server, for instance `CoLA.tsv`; MNLI has two.
+
+    Args:
+        folder: the output folder.
+        columns: `sample_index` and `table_index` (Q,), `scores` (Q, C).
+        source: its dataset is a `GlueDataset`.
+    """
+    order = np.argsort(columns["sample_index"])
+    scores, tables = columns["scores"][order], columns["table_index"][order]
+    for index, file in enumerate(source.dataset.task.files):
+        write_text(folder / file, source.dataset.task.submission(scores[tables == index]))
+
+
+def write_recall_table(path: Path, columns: dict[str, np.ndarray], source: PredictionSource) -> None:
+    """Write the recalls of retrieval in percent as JSON: each direction at 1, 5, 10, the means and RSUM.
+
+    Args:
+        path: the file.
+        columns: each recall by its name, (1,).
+        source: not read: a table of recalls names no samples.
+    """
+    write_json(path, {name: float(value[0]) for name, value in columns.items()})

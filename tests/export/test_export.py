@@ -1,0 +1,351 @@
+"""Static models against the dynamic ones: four tasks, features reused, other batch sizes and lengths, bad input."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+from PIL import Image
+from threadpoolctl import threadpool_info
+
+import export
+from bridgetower import (
+    BridgeTowerForContrastiveLearning,
+    BridgeTowerForContrastiveRetrieval,
+    BridgeTowerForImageAndTextRetrieval,
+    BridgeTowerForImagesAndTextClassification,
+    BridgeTowerForMaskedLM,
+    BridgeTowerForPreTraining,
+    BridgeTowerForQuestionAnswering,
+    BridgeTowerForRetrievalRanking,
+    BridgeTowerImageProcessor,
+)
+from bridgetower.export import BridgeTowerPredictor, ExportOptions, exporter
+from bridgetower.export.manifest import PARTS
+from bridgetower.inputs.tokenizer import BridgeTowerTokenizer
+from bridgetower.inputs.transforms import build_transform
+from bridgetower.preparation.train_tokenizer import save_tokenizer, train_tokenizer
+from tests.miniature import write_tables
+from tests.models import SIZE, small_model
+
+#: Of the largest entry, or of one where all are smaller: oneDNN chooses another order of float sums.
+TOLERANCE = 1e-5
+PRE_TRAINED = {"objectives": ["mlm", "itm_itc"]}
+#: Some heads need a text tower as wide as the cross-modal layers.
+EQUAL_WIDTHS = {"text_config": {"hidden_size": 32}}
+#: Task, model class, changes of its configuration.
+CASES = {
+    "itm": ("itm", BridgeTowerForImageAndTextRetrieval, {}),
+    "vqa": ("vqa", BridgeTowerForQuestionAnswering, {"num_labels": 5}),
+    "mlm": ("mlm", BridgeTowerForMaskedLM, {"tie_word_embeddings": True, **EQUAL_WIDTHS}),
+    "ranking": ("retrieval", BridgeTowerForRetrievalRanking, {}),
+    "contrastive": ("retrieval", BridgeTowerForContrastiveLearning, EQUAL_WIDTHS),
+    "itm_itc": ("retrieval", BridgeTowerForContrastiveRetrieval, {}),
+}
+TEXT = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48,
+            max_position_embeddings=14, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("words")
+    save_tokenizer(train_tokenizer(["what is this?", "a red square", "is it blue?"] * 5, 280), folder)
+    return folder
+
+
+def _save(model: Any, folder: Path, words: Path) -> Path:
+    """A checkpoint as trainings leave it: weights, configuration and tokenizer."""
+    model.save_pretrained(str(folder))
+    for file in words.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+def _model(model_class: Any, words: Path, **changes: Any) -> Any:
+    text = {"vocab_size": BridgeTowerTokenizer.from_pretrained(words).vocab_size, **TEXT,
+            **changes.pop("text_config", {})}
+    vision = dict(hidden_size=64, num_hidden_layers=2, patch_size=16, image_size=SIZE)
+    return small_model(model_class, text_config=text, vision_config=vision, **changes)
+
+
+def _batch(rows: int, length: int, images: int) -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(rows + length)
+    ids = draw.integers(3, 200, (rows, length))
+    ids[-1, -1] = 1  # padding
+    return {"input_ids": ids, "attention_mask": (ids != 1).astype(np.int64),
+            "pixel_values": draw.standard_normal((images, 3, SIZE, SIZE)).astype(np.float32)}
+
+
+def _dynamic(model: Any, batch: dict[str, np.ndarray], image_rows: list[int]) -> dict[str, np.ndarray]:
+    """What a model class itself computes of the texts of a batch, each with the image of its row."""
+    ids, mask, pixels = (paddle.to_tensor(batch[name]) for name in ("input_ids", "attention_mask", "pixel_values"))
+    pixels = pixels.index_select(paddle.to_tensor(image_rows))
+    with paddle.no_grad():
+        if isinstance(model, BridgeTowerForRetrievalRanking):
+            return {"fused": model(ids.unsqueeze(1), mask.unsqueeze(1), pixels).rank_scores[:, 0].numpy()}
+        if isinstance(model, BridgeTowerForContrastiveRetrieval):
+            base = model.bridgetower
+            text, image = base.encode_text(ids, mask), base.encode_image(pixels)
+            pooled = base.fuse(base.project_text(text), base.project_image(image), mask).pooler_output
+            return {"fused": model.match_scores(pooled).numpy(), "text": model.embed_text(text).numpy(),
+                    "image": model.embed_image(image).numpy()}
+        output = model(ids, mask, pixels)
+    if isinstance(model, BridgeTowerForContrastiveLearning):
+        return {"fused": output.cross_embeds.numpy(), "text": output.text_embeds.numpy(),
+                "image": output.image_embeds.numpy()}
+    return {"fused": output.logits.numpy()}
+
+
+def _close(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE * max(1.0, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equals_dynamic_model(name: str, words: Path, tmp_path: Path) -> None:
+    task, model_class, changes = CASES[name]
+    model = _model(model_class, words, **changes)
+    source = _save(model, tmp_path / "checkpoint", words)
+    assert export.main([str(source), "--output", str(tmp_path / "static"), "--task", task]) == 0
+    for onednn in (True, False):
+        static = BridgeTowerPredictor(tmp_path / "static", threads=1, onednn=onednn)
+        # One image for all texts, its features reused; then a text each, other numbers and lengths.
+        for rows, length, images in ((3, 6, 1), (1, 9, 1), (4, 2, 4)):
+            batch = _batch(rows, length, images)
+            image_rows = [0] * rows if images == 1 else list(range(rows))
+            expected = _dynamic(model, batch, image_rows)
+            image = static.encode_image(batch["pixel_values"])
+            text = static.encode_text(batch["input_ids"], batch["attention_mask"])
+            _close(static.fuse(text, image), expected["fused"])
+            _close(static.fuse(text.take([rows - 1]), image.take([-1])), expected["fused"][-1:])
+            if "text" in expected:
+                _close(text.vectors, expected["text"])
+                _close(image.vectors[image_rows], expected["image"])
+            else:
+                assert text.vectors is None and image.vectors is None
+    assert static.manifest.task == task and static.manifest.model_class == model_class.__name__
+
+
+@pytest.fixture(scope="module")
+def itm(words: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Path]:
+    """A model, its checkpoint and its export."""
+    folder = tmp_path_factory.mktemp("itm")
+    model = _model(BridgeTowerForImageAndTextRetrieval, words)
+    exporter.export_checkpoint(_save(model, folder / "checkpoint", words), folder / "static")
+    return model, folder / "checkpoint", folder / "static"
+
+
+@pytest.mark.parametrize("changes", [
+    {"text_config": {"kind": "bert"}},
+    {"num_bridges": 0, "gated_fusion": True},
+    {"num_bridges": 1, "bridge_type": "cross_attention_mlp"},
+], ids=["bert", "meter", "external_layer"])
+def test_other_architectures(changes: dict[str, Any], words: Path, tmp_path: Path) -> None:
+    model = _model(BridgeTowerForImageAndTextRetrieval, words, **changes)
+    source = _save(model, tmp_path / "checkpoint", words)
+    exporter.export_checkpoint(source, tmp_path / "static")
+    static, batch = BridgeTowerPredictor(tmp_path / "static", threads=1), _batch(2, 7, 2)
+    found = static.fuse(static.encode_text(batch["input_ids"]), static.encode_image(batch["pixel_values"]))
+    _close(found, _dynamic(model, batch, [0, 1])["fused"])
+
+
+def test_pictures_texts_and_labels(words: Path, tmp_path: Path) -> None:
+    """From strings and pictures to a named answer, as the training that made the checkpoint prepared them."""
+    model = _model(BridgeTowerForQuestionAnswering, words, num_labels=6)
+    source = _save(model, tmp_path / "run" / "checkpoint-7", words)
+    BridgeTowerImageProcessor.for_transform("blip", SIZE).save_pretrained(source)
+    (tmp_path / "run" / "experiment.json").write_text(json.dumps({"source": "x", "data": {"max_text_len": 8}}))
+    write_tables(tmp_path / "data")
+    arrows = [str(tmp_path / "data" / f"easy_vqa_{split}.arrow") for split in ("train", "test")]
+    assert export.main([str(source), "--output", str(tmp_path / "static"), "--labels", *arrows]) == 0
+    static = BridgeTowerPredictor(tmp_path / "static", threads=1)
+    assert static.labels == ["red", "green", "blue", "white", "yes", "no"]
+    assert static.tokenize(["what is this? " * 9])["input_ids"].shape == (1, 8)
+    picture = Image.new("RGB", (90, 50), (250, 10, 10))
+    logits = static(["what is this?", "is it blue?"], picture)
+    assert logits.shape == (2, 6) and set(static.best_labels(logits)) <= set(static.labels)
+    np.testing.assert_array_equal(static.prepare_images(np.asarray(picture)), static.prepare_images([picture]))
+    np.testing.assert_array_equal(static.prepare_images(picture)[0], build_transform("blip", SIZE)(picture))
+
+
+def test_processor_and_larger_image(words: Path, tmp_path: Path) -> None:
+    """A processor beside the checkpoint is kept, at the size that the position table is resized to."""
+    source = _save(_model(BridgeTowerForImageAndTextRetrieval, words), tmp_path / "checkpoint", words)
+    BridgeTowerImageProcessor(size=SIZE, image_mean=(0.1, 0.2, 0.3)).save_pretrained(source)
+    size = 2 * SIZE
+    options = ExportOptions(image_size=size)
+    manifest = exporter.export_checkpoint(source, tmp_path / "static", options)
+    assert manifest.image_size == size
+    static, picture = BridgeTowerPredictor(tmp_path / "static", threads=1), Image.new("RGB", (80, 100))
+    pixels = static.prepare_images(picture)
+    expected = -np.array([0.1, 0.2, 0.3]) / static.processor.image_processor.image_std
+    np.testing.assert_allclose(pixels[0, :, size // 2, size // 2], expected, rtol=1e-6)
+    model = BridgeTowerForImageAndTextRetrieval.from_pretrained(source, vision_config={"image_size": size})
+    batch = {**_batch(1, 5, 1), "pixel_values": pixels}
+    found = static.fuse(static.encode_text(batch["input_ids"], batch["attention_mask"]), static.encode_image(pixels))
+    _close(found, _dynamic(model, batch, [0])["fused"])
+    assert static.labels == ["no match", "match"]
+
+
+def test_bfloat16_and_threads(itm: tuple[Any, Path, Path]) -> None:
+    """The options are accepted; bfloat16 has eight bits of mantissa, so its results are near, not equal."""
+    model, _, folder = itm
+    batch = _batch(3, 6, 3)
+    expected = _dynamic(model, batch, [0, 1, 2])["fused"]
+    static = BridgeTowerPredictor(folder, threads=2, bfloat16=True)
+    found = static.fuse(static.encode_text(batch["input_ids"], batch["attention_mask"]),
+                        static.encode_image(batch["pixel_values"]))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.05 * np.abs(expected).max())
+
+
+def test_threads_are_left_as_they_were(itm: tuple[Any, Path, Path]) -> None:
+    """`paddle.inference` leaves one thread behind, with which a dynamic model takes almost twice as long."""
+    static = BridgeTowerPredictor(itm[2], threads=2)
+    static.encode_image(_batch(1, 5, 1)["pixel_values"])
+    threads = [pool["num_threads"] for pool in threadpool_info() if pool["prefix"] == "libiomp"]
+    assert threads == [2]
+
+
+def test_documented_example(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                            capsys: pytest.CaptureFixture[str]) -> None:
+    """The command and the program of docs/inference.md run as they stand."""
+    text = (Path(__file__).parents[2] / "docs" / "inference.md").read_text(encoding="utf-8")
+    command, program = (text.split(f"```{language}\n")[1].split("```")[0] for language in ("bash", "python"))
+    monkeypatch.chdir(tmp_path)
+    model = _model(BridgeTowerForQuestionAnswering, words, num_labels=3)
+    model.config.name_labels({0: "red", 1: "yes", 2: "no"})
+    _save(model, tmp_path / "build" / "quickstart" / "vqa", words)
+    assert export.main(command.split()[2:]) == 0
+    capsys.readouterr()
+    exec(compile(program, "inference.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and all("red" in line or "yes" in line or "no" in line for line in lines)
+
+
+class TestBadInput:
+    """Each is one line with what is wrong and what to do, status 2, and nothing left behind."""
+
+    @pytest.fixture(scope="class")
+    def sources(self, words: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+        folder = tmp_path_factory.mktemp("sources")
+        models = {
+            "itm": _model(BridgeTowerForImageAndTextRetrieval, words),
+            "pretrain": _model(BridgeTowerForPreTraining, words, **PRE_TRAINED),
+            "vqa": _model(BridgeTowerForQuestionAnswering, words, num_labels=4),
+            "nlvr2": _model(BridgeTowerForImagesAndTextClassification, words),
+        }
+        saved = {name: _save(model, folder / name, words) for name, model in models.items()}
+        (folder / "empty").mkdir()
+        _save(models["itm"], folder / "wordless", words)
+        for file in words.iterdir():
+            (folder / "wordless" / file.name).unlink()
+        small = folder / "small"
+        save_tokenizer(train_tokenizer(["a red square"] * 5, 262), small)
+        (folder / "labels.json").write_text(json.dumps(["a"] * 9))
+        (folder / "broken.json").write_text("[")
+        return {**saved, "empty": folder / "empty", "wordless": folder / "wordless", "small": small,
+                "labels": folder / "labels.json", "broken": folder / "broken.json", "absent": folder / "absent"}
+
+    @pytest.mark.parametrize(("arguments", "message"), [
+        (["{absent}"], "absent"),
+        (["{empty}"], "the folder has no weights; expected one of"),
+        (["{itm}", "--task", "vqa"], "no head for task 'vqa' (weights classifier.fc1); it has heads for itm"),
+        (["{vqa}", "--task", "retrieval"], "no head for task 'retrieval'"),
+        (["{itm}", "--task", "itc"], "task 'itc' is unknown; use one of itm, vqa, snli, mlm, retrieval"),
+        (["{pretrain}"], "does not say its task: it has heads for itm, mlm, retrieval; give --task"),
+        (["{vqa}", "--task", "snli"], "task 'snli' has 3 classes, the checkpoint 4; use --task vqa"),
+        (["{nlvr2}", "--task", "vqa"], "reads two images"),
+        (["{itm}", "--image_size", "40"], "--image_size 40 is not a multiple of patch_size=16"),
+        (["{itm}", "--max_text_len", "90"], "--max_text_len 90 is not between 3 and 12"),
+        (["{wordless}"], "no tokenizer beside it"),
+        (["{itm}", "--tokenizer", "{small}"], "give --tokenizer with the one that it was trained with"),
+        (["{itm}", "--image_transform", "clip_randaug"], "random"),
+        (["{itm}", "--image_transform", "pixelbert"], "reads squares of 32 pixels"),
+        (["{itm}", "--image_transform", "clap"], "did you mean 'clip'"),
+        (["{itm}", "--labels", "{labels}"], "--labels is for classifiers"),
+        (["{vqa}", "--labels", "{labels}"], "9 names with ids up to 8, the model 4 classes"),
+        (["{vqa}", "--labels", "{broken}"], "is not JSON"),
+        (["{vqa}", "--labels", "{absent}"], "does not exist"),
+    ])
+    def test_message(self, arguments: list[str], message: str, sources: dict[str, Path], tmp_path: Path,
+                     capsys: pytest.CaptureFixture[str]) -> None:
+        words = [word.format(**sources) for word in arguments]
+        assert export.main([*words, "--output", str(tmp_path / "new" / "static")]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.startswith("export.py: error: ") and error.count("\n") == 1
+        assert not list(tmp_path.iterdir())
+
+    def test_output(self, sources: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                    monkeypatch: pytest.MonkeyPatch) -> None:
+        def empty_programs(_: Any, __: Any, folder: Path) -> None:
+            for part in PARTS:
+                (folder / f"{part}.json").touch()
+                (folder / f"{part}.pdiparams").touch()
+
+        def interrupted(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(exporter, "_write_programs", empty_programs)
+        output = tmp_path / "static"
+        command = [str(sources["itm"]), "--output", str(output)]
+        assert export.main(command) == 0
+        written = {file.name: file.stat().st_mtime_ns for file in output.iterdir()}
+        assert export.main(command) == 2
+        assert "holds an export already; add --overwrite" in capsys.readouterr().err
+        with monkeypatch.context() as patch:
+            patch.setattr(exporter, "_write_programs", interrupted)
+            assert export.main([*command, "--overwrite"]) == 130
+        assert {file.name: file.stat().st_mtime_ns for file in output.iterdir()} == written
+        assert export.main([*command, "--overwrite", "--max_text_len", "5"]) == 0
+        assert BridgeTowerPredictor(output).manifest.max_text_len == 5
+        assert [path.name for path in tmp_path.iterdir()] == ["static"]
+        assert export.main([command[0], "--output", str(sources["itm"]), "--overwrite"]) == 2
+        assert "holds other files and no export.json" in capsys.readouterr().err
+
+    @pytest.mark.slow
+    def test_terminated(self, sources: dict[str, Path], tmp_path: Path) -> None:
+        """A process that is told to stop while it writes removes what it has written."""
+        code = ("import os, signal, export\nfrom bridgetower.export import exporter\n"
+                "exporter.make_parts = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+                f"raise SystemExit(export.main([{str(sources['itm'])!r}, '--output', {str(tmp_path / 'new')!r}]))")
+        root = Path(__file__).parents[2]
+        done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+        assert done.returncode == 130 and done.stderr.endswith("export.py: interrupted, nothing written\n")
+        assert not list(tmp_path.iterdir())
+
+    def test_predictor(self, itm: tuple[Any, Path, Path], tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match="no exported model"):
+            BridgeTowerPredictor(itm[1])
+        folder = Path(shutil.copytree(itm[2], tmp_path / "static"))
+        static, batch = BridgeTowerPredictor(folder, threads=1), _batch(3, 4, 2)
+        with pytest.raises(ValueError, match="texts have 13 tokens, the position table .* holds 12"):
+            static.encode_text(np.full((1, 13), 5))
+        with pytest.raises(ValueError, match=r"pixel_values has shape \(1, 3, 16, 16\)"):
+            static.encode_image(np.zeros((1, 3, 16, 16)))
+        with pytest.raises(ValueError, match="attention_mask has shape"):
+            static.encode_text(np.full((1, 4), 5), np.ones((1, 3)))
+        with pytest.raises(ValueError, match="3 texts but 2 images"):
+            static.fuse(static.encode_text(batch["input_ids"]), static.encode_image(batch["pixel_values"]))
+        for settings in ({"device": "gpu"}, {"threads": 0}, {"bfloat16": True, "onednn": False}):
+            with pytest.raises(ValueError, match=next(iter(settings))):
+                BridgeTowerPredictor(folder, **settings)
+        (folder / "text.pdiparams").unlink()
+        with pytest.raises(FileNotFoundError, match="lacks text.pdiparams"):
+            BridgeTowerPredictor(folder)
+        manifest = json.loads((folder / "export.json").read_text())
+        (folder / "export.json").write_text(json.dumps({**manifest, "format_version": 0}))
+        with pytest.raises(ValueError, match="format_version=0.*export the checkpoint again"):
+            BridgeTowerPredictor(folder)
+
+
+def test_predictor_loads_without_paddlenlp() -> None:
+    code = ("import sys; from bridgetower.export import BridgeTowerPredictor; "
+            "print([name for name in ('paddlenlp', 'bridgetower.modules', 'paddle') if name in sys.modules])")
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
