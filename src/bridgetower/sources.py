@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:  # `import bridgetower` comes here, and printing a help text needs no numpy
+    import numpy as np
+
+    Weights = tuple[dict[str, np.ndarray], dict[str, Any] | None]
 
 __all__ = ["read_weights", "register_reader"]
-
-Weights = tuple[dict[str, np.ndarray], dict[str, Any] | None]
 
 _readers: list[Callable[[str | Path], Weights]] = []
 

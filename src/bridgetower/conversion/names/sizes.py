@@ -11,18 +11,18 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...known import TEXT_TOWERS
 from ..errors import CheckpointError, UnknownSettingError
 from .settings import check_settings
 
 Shapes = Mapping[str, tuple[int, ...]]
 Settings = dict[str, Any]
 
-#: Known text towers: (vocabulary, width, depth). Each has heads of 64.
+_BASE_TEXT = {"vocab_size": 50265, "hidden_size": 768, "num_hidden_layers": 12}
+#: Known text towers: (vocabulary, width, depth). Every one of them has attention heads of width 64.
 KNOWN_TEXT_TOWERS = {
-    "roberta-base": (50265, 768, 12),
-    "roberta-large": (50265, 1024, 24),
-    "bert-base-uncased": (30522, 768, 12),
-    "bert-large-uncased": (30522, 1024, 24),
+    name: tuple(tower.settings.get(key, size) for key, size in _BASE_TEXT.items())
+    for name, tower in TEXT_TOWERS.items()
 }
 _KIND_DEFAULTS = {
     "roberta": {"layer_norm_eps": 1e-5, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},

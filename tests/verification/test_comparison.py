@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from bridgetower.conversion import CheckpointError, Options, plan_conversion
-from bridgetower.conversion.writers.weight_files import write_safetensors
-from bridgetower.verification.verify import verify
+from bridgetower.conversion.writers import write_safetensors
+from bridgetower.verification.comparison import verify
 from tests.conversion.checkpoints import lightning, write_port_folder
 
 # Two float32 implementations of a few layers.
