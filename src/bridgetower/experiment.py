@@ -200,7 +200,8 @@ def load_experiment(path: str | os.PathLike[str], assignments: Iterable[str] = (
     """Read an experiment file.
 
     Args:
-        path: the JSON file, or the config.json of a model.
+        path: the JSON file, or the config.json of a model. The files of this project are also found from elsewhere, by
+            their path in it: `configs/quickstart_vqa.json`.
         assignments: changes as `section.key=value`.
 
     Raises:
@@ -208,6 +209,8 @@ def load_experiment(path: str | os.PathLike[str], assignments: Iterable[str] = (
         SettingsError: when it is not JSON, or holds what no experiment can have.
     """
     file = Path(path).expanduser()
+    if not file.exists() and not file.is_absolute() and (Path(__file__).parent / file).is_file():
+        file = Path(__file__).parent / file
     if not file.is_file():
         match = closest(file.name, [other.name for other in file.parent.glob("*.json")])
         hint = f"; did you mean {file.parent / match}?" if match else ""
