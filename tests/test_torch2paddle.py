@@ -92,7 +92,7 @@ def test_there_and_back(ckpt: Path) -> None:
     (["{ckpt}", "--towers", "absent.json"], "absent.json"),
     (["{ckpt}", "--reverse"], "--reverse takes weights of this project"),
     (["{ckpt}", "--output", "/proc/nowhere/x.pdparams"], "/proc/nowhere"),
-    (["{text}"], "no torch, safetensors or Paddle file"),
+    (["{text}"], "not a torch, safetensors or Paddle file"),
 ])  # fmt: skip
 def test_unusable_input_is_status_2_and_one_line(
     arguments: list[str], message: str, ckpt: Path, capsys: pytest.CaptureFixture[str]

@@ -107,7 +107,7 @@ def _targets(checkpoint: Checkpoint, options: Options) -> tuple[Path, Path]:
     """(weight file, config file).
 
     Raises:
-        CheckpointError: the format and the output's name contradict each other, or the output is the source.
+        CheckpointError: the format contradicts the name of the output, or the output is the source.
     """
     source, output = checkpoint.path, options.output
     is_file = output is not None and output.suffix in (".pdparams", ".safetensors")

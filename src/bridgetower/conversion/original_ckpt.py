@@ -50,7 +50,7 @@ def plan_original(checkpoint: Checkpoint, config: BridgeTowerConfig, output: Pat
     notes = []
     if "temperature" not in tensors:
         tensors["temperature"] = np.asarray(config.initial_temperature, np.float32)
-        notes.append("temperature: no head of this model reads it; the configured first value is written")
+        notes.append("temperature: no head of this model reads it; the configured initial value is written")
     positions = np.arange(config.text_config.max_position_embeddings, dtype=np.int64)[None]
     tensors["text_transformer.embeddings.position_ids"] = positions
     report = Report(str(checkpoint.path), "paddle", count_parts(stems), dropped, notes, [str(output)])
@@ -114,7 +114,7 @@ def flat_config(config: BridgeTowerConfig, shapes: dict[str, tuple[int, ...]], t
 
 
 def tower_sizes(config: BridgeTowerConfig) -> dict[str, Any]:
-    """The towers as `--towers` wants them, for towers that no name describes."""
+    """The sizes of the towers in the form that `--towers` reads, for towers without a known name."""
     text, vision = config.text_config, config.vision_config
     names = (
         "kind", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",

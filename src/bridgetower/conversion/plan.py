@@ -14,7 +14,7 @@ from .readers import count_nonfinite, is_float
 from .summary import Report
 from .writers import Progress
 
-#: Files of a Hugging Face folder that belong to the tokenizer and the image processor and hold for our model too.
+#: Tokenizer and image processor files of a Hugging Face folder, which are valid for the Paddle model too.
 COMPANIONS = (
     "vocab.json", "merges.txt", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "preprocessor_config.json",
@@ -23,16 +23,17 @@ COMPANIONS = (
 
 @dataclass(frozen=True)
 class Options:
-    """How to convert.
+    """The options of a conversion.
 
     Attributes:
-        output: a weight file or a folder; None: beside the source.
-        format: one of `FORMATS`; None: by the name of `output`, else `pdparams`.
-        image_size: side in pixels to resize the position table to; None: as it is.
-        towers: a JSON file with sizes of towers.
+        output: a weight file or a folder; None: a name beside the source.
+        format: `pdparams` or `safetensors`, with `plan_reverse` `ckpt` or `huggingface`; None: taken from the name of
+            `output`, else `pdparams`.
+        image_size: side S in pixels that the position table is resized to; None leaves it as it is.
+        towers: a JSON file with the sizes of the towers.
         config: a JSON file with the original's flat configuration, for weights that carry none.
         dtype: `float32`, `float16`, or `source` to keep what the checkpoint has.
-        allow_nonfinite: let NaN and infinite weights pass.
+        allow_nonfinite: accept NaN and infinite weights.
     """
 
     output: Path | None = None
@@ -49,11 +50,11 @@ class Plan:
     """A checked conversion, ready to be written.
 
     Attributes:
-        tensors: names of the target to arrays (views of the source).
-        report: what will have happened.
-        write: writes all files; takes a `Progress`.
-        num_bytes: how many bytes of weights that will be.
-        folder: what `from_pretrained` is to be given afterwards.
+        tensors: arrays by their names in the target (views of the source).
+        report: what the conversion does.
+        write: writes all files; it reports the bytes written to a `Progress`.
+        num_bytes: how many bytes of weights it writes.
+        folder: what to pass to `from_pretrained` afterwards.
     """
 
     tensors: Mapping[str, np.ndarray]
@@ -64,10 +65,10 @@ class Plan:
 
 
 def check_numbers(tensors: Mapping[str, np.ndarray], allow_nonfinite: bool) -> None:
-    """Refuse weights that are no floating numbers, NaN or infinite.
+    """Refuse weights that are not floating-point numbers, or are NaN or infinite.
 
     Raises:
-        CheckpointError: there are some.
+        CheckpointError: there are such weights.
     """
     for name, array in tensors.items():
         if not is_float(array):
@@ -75,7 +76,7 @@ def check_numbers(tensors: Mapping[str, np.ndarray], allow_nonfinite: bool) -> N
         count = 0 if allow_nonfinite else count_nonfinite(array)
         if count:
             raise CheckpointError(
-                f"{name} has {count} NaN or infinite values; the training that made it diverged. "
+                f"{name} has {count} NaN or infinite values; the training run that produced it diverged. "
                 "Use another checkpoint, or --allow_nonfinite to convert it as it is"
             )
 

@@ -69,7 +69,7 @@ def _same_table(stems: dict[str, np.ndarray]) -> bool:
 
 
 def check_port(config: BridgeTowerConfig) -> None:
-    """The port derives some sizes from others; a model that differs does not fit into it."""
+    """Refuse a model that the port cannot hold, because it derives some sizes from others."""
     text, vision = config.text_config, config.vision_config
     bridge = config.bridge_type
     rules = (

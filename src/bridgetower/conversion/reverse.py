@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def plan_reverse(source: Path, options: Options, head: str | None = None) -> Plan:
-    """Read and check weights of ours for the way back to torch.
+    """Read and check weights of this project for conversion back to PyTorch.
 
     Args:
-        source: a folder or weight file of ours.
-        options: `output`, `dtype` and `format` (`ckpt` or `huggingface`; by default by the name of the output, else a
-            folder becomes a Hugging Face folder and a file a `.ckpt`).
-        head: which head a Hugging Face folder gets, one of `HEADS`; its classes have one each.
+        source: a folder or weight file of this project.
+        options: `output`, `dtype` and `format` (`ckpt` or `huggingface`; by default the name of the output decides,
+            else a folder becomes a Hugging Face folder and a file becomes a `.ckpt`).
+        head: which head a Hugging Face folder keeps: `mlm`, `itm`, `itc` or `none`; its classes have one each.
 
     Raises:
-        CheckpointError: the weights are not ours, are broken, or have no counterpart there.
+        CheckpointError: the weights are of another project, are broken, or have no counterpart in PyTorch.
         FileNotFoundError: there is nothing at `source`.
     """
     checkpoint = read_checkpoint(source)
@@ -52,8 +52,8 @@ def _typed_config(checkpoint: Checkpoint) -> BridgeTowerConfig:
     if checkpoint.config is None:
         raise CheckpointError("there is no config.json beside the weights; put it back")
     if "vision_config" not in checkpoint.config or "text_config" not in checkpoint.config:
-        raise CheckpointError("a single tower has no way back; use the checkpoint it came from")
-    from ..config import BridgeTowerConfig  # imports Paddle, which the way from torch does without
+        raise CheckpointError("a single tower has no way back to torch; use the checkpoint it came from")
+    from ..config import BridgeTowerConfig  # imports Paddle, which conversion from torch does not need
 
     try:
         return BridgeTowerConfig(**checkpoint.config)

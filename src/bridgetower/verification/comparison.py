@@ -1,159 +1,55 @@
-"""Does the converted model compute what the PyTorch one does?"""
+"""Compare the outputs of the converted model with those of the PyTorch model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..conversion.convert import Options, with_settings
-from ..conversion.errors import CheckpointError
-from ..conversion.names.mapping import BASE_PREFIX, is_head
-from ..conversion.readers.checkpoint import read_checkpoint
-from ..conversion.weights import config_of, load_weights, mapped_tensors
-from .torch_reference import Arrays, reference_outputs
+from ..conversion import CheckpointError, Options, read_checkpoint, with_settings
+from .converted_model import paddle_outputs
+from .reference import Arrays, Reference, build_reference
 
 ROWS, LENGTH, PADDING, SEED = 2, 12, 4, 0
 
 
 def verify(source: Path, converted: Path, options: Options) -> dict[str, float]:
-    """Run both models on the same random texts and images.
+    """The largest differences between the outputs of both models on the same random texts and images.
 
     Args:
         source: the PyTorch checkpoint.
-        converted: what was written from it.
-        options: those of the conversion.
+        converted: the folder or weight file that was written from it.
+        options: the options of the conversion.
 
     Returns:
-        Name of an output to the largest absolute difference.
+        The largest absolute difference by the name of an output.
 
     Raises:
-        CheckpointError: transformers or torch are not installed, or have no model like this one.
+        CheckpointError: torch or transformers is not installed, or transformers has no such model.
     """
     try:
-        import torch
+        import torch  # noqa: F401
         import transformers  # noqa: F401
     except ImportError as error:
         raise CheckpointError(f"--verify needs torch and transformers, which are not installed ({error})") from error
-    checkpoint = with_settings(read_checkpoint(source), options)
-    tensors, _, tied = mapped_tensors(checkpoint)
-    config = config_of(checkpoint, tensors, tied)
-    if "text_config" in config and config["text_config"]["max_position_embeddings"] < LENGTH + 2:
-        raise CheckpointError(f"--verify needs at least {LENGTH + 2} text positions")
-    if options.image_size is not None:
-        config["vision_config"]["image_size"] = options.image_size
-    inputs = _inputs(config)
-    with torch.no_grad():
-        expected = reference_outputs(checkpoint, config, inputs)
-    actual = _ours(converted, inputs, expected)
+    reference = build_reference(with_settings(read_checkpoint(source), options), options.image_size)
+    inputs = random_inputs(reference)
+    expected = reference.outputs(inputs)
+    actual = paddle_outputs(converted, inputs, expected)
     return {name: float(np.abs(actual[name] - array).max()) for name, array in expected.items()}
 
 
-def _inputs(config: Mapping[str, Any]) -> Arrays:
-    """Random texts, the last one padded, and images."""
+def random_inputs(reference: Reference) -> Arrays:
+    """Random images and texts of the sizes that the PyTorch model takes, the last text padded."""
     draw = np.random.default_rng(SEED)
     inputs: Arrays = {}
-    if "text_config" in config:
-        text = config["text_config"]
-        ids = draw.integers(3, text["vocab_size"], (ROWS, LENGTH))
+    if reference.text is not None:
+        length = min(LENGTH, reference.text.longest)
+        ids = draw.integers(0, reference.text.vocab_size, (ROWS, length))
         mask = np.ones_like(ids)
-        ids[-1, -PADDING:], mask[-1, -PADDING:] = text.get("pad_token_id", 1), 0
+        padding = min(PADDING, length - 1)
+        ids[-1, length - padding :], mask[-1, length - padding :] = reference.text.pad_token_id, 0
         inputs |= {"input_ids": ids, "attention_mask": mask}
-    if "vision_config" in config:
-        vision = config["vision_config"]
-        shape = (ROWS, vision["num_channels"], vision["image_size"], vision["image_size"])
-        inputs["pixel_values"] = draw.standard_normal(shape).astype(np.float32)
+    if reference.image is not None:
+        inputs["pixel_values"] = draw.standard_normal((ROWS, *reference.image)).astype(np.float32)
     return inputs
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Our side
-
-
-def _ours(converted: Path, inputs: Arrays, expected: Arrays) -> Arrays:
-    import paddle
-
-    tensors, config = load_weights(converted)
-    batch = {name: paddle.to_tensor(array) for name, array in inputs.items()}
-    with paddle.no_grad():
-        if config is None or "hidden_size" not in config:
-            outputs = _our_tower(tensors, config or {}, batch)
-        else:
-            outputs = _our_model(tensors, config, batch, expected)
-    return {name: tensor.numpy() for name, tensor in outputs.items()}
-
-
-def _our_tower(tensors: Arrays, config: dict[str, Any], batch: Mapping[str, Any]) -> dict[str, Any]:
-    from ..config import BridgeTowerTextConfig, BridgeTowerVisionConfig
-    from ..modules import load_into
-    from ..modules.bert_model import TextTower
-    from ..modules.clip_model import ImageTower
-
-    if "text_config" in config:
-        tower = TextTower(BridgeTowerTextConfig(**config["text_config"]))
-        load_into(tower, {name.removeprefix("text_tower."): array for name, array in tensors.items()})
-        tower.eval()
-        return {"text_features": tower(batch["input_ids"], batch["attention_mask"], 1)[-1]}
-    tower = ImageTower(BridgeTowerVisionConfig(**config["vision_config"]))
-    load_into(tower, {name.removeprefix("image_tower."): array for name, array in tensors.items()})
-    tower.eval()
-    return {"image_features": tower(batch["pixel_values"], 1)[-1]}
-
-
-def _our_model(tensors: Arrays, config: dict[str, Any], batch: Mapping[str, Any], expected: Arrays) -> dict[str, Any]:
-    from ..config import BridgeTowerConfig
-    from ..modules import BridgeTowerModel, load_into
-
-    typed = BridgeTowerConfig(**config)
-    model = BridgeTowerModel(typed)
-    stems = {name.removeprefix(BASE_PREFIX): array for name, array in tensors.items()}
-    heads = {name: array for name, array in stems.items() if is_head(name)}
-    load_into(model, {name: array for name, array in stems.items() if name not in heads})
-    model.eval()
-    output = model(**batch)
-    outputs = {name: output[name] for name in ("text_features", "image_features", "pooler_output")}
-    return outputs | _our_heads(model, typed, heads, batch, output, expected)
-
-
-def _our_heads(
-    model: Any, config: Any, heads: Arrays, batch: Mapping[str, Any], output: Any, expected: Arrays
-) -> dict[str, Any]:
-    """The outputs of `expected` that a head makes."""
-    import paddle
-    import paddle.nn.functional as F
-
-    from ..modules import load_into
-    from ..modules.heads import Classifier, MLMHead
-
-    def filled(layer: Any, prefix: str) -> Any:
-        load_into(layer, {name.removeprefix(prefix): heads[name] for name in heads if name.startswith(prefix)})
-        return layer
-
-    def linear(prefix: str, inputs: Any) -> Any:
-        return filled(paddle.nn.Linear(*heads[f"{prefix}weight"].shape), prefix)(inputs)
-
-    pooled, outputs = output.pooler_output, {}
-    if "mlm_logits" in expected:
-        layer = MLMHead(config.hidden_size, config.text_config.vocab_size, config.cross_layer_norm_eps)
-        outputs["mlm_logits"] = filled(layer, "mlm_head.")(output.text_features)
-    for name, prefix in (("itm_logits", "itm_head."), ("rank_score", "rank_head.")):
-        if name in expected:
-            outputs[name] = linear(prefix, pooled)
-    if "logits" in expected:
-        features = pooled
-        if config.token_type_vocab_size == 3:
-            features = paddle.concat([pooled, model(**batch, image_token_type_idx=2).pooler_output], axis=-1)
-        inner = heads["classifier.fc1.bias"].shape[0]
-        layer = Classifier(features.shape[-1], inner, config.num_labels, config.layer_norm_eps)
-        outputs["logits"] = filled(layer, "classifier.")(features)
-    if "text_embeds" in expected:
-        image_states = model.encode_image(batch["pixel_values"])
-        if "cross_embeds" in expected:
-            image_states = model.project_image(image_states)
-            outputs["cross_embeds"] = F.normalize(linear("itc_cross_modal_head.", pooled))
-        text = model.encode_text(batch["input_ids"], batch["attention_mask"])[-1]
-        outputs["text_embeds"] = F.normalize(linear("itc_text_head.", text[:, 0]))
-        outputs["image_embeds"] = F.normalize(linear("itc_image_head.", image_states[-1][:, 0]))
-    return outputs

@@ -26,7 +26,7 @@ examples:
       checks everything, prints what is in the file, writes nothing
   python torch2paddle.py bridgetower-base --reverse --format huggingface --output bridgetower-torch
 
-Where checkpoints are: the storage links of the original project's page are gone; its .ckpt files are copied at
+Where to find checkpoints: the download links of the original project no longer work. Copies of its .ckpt files are at
 https://huggingface.co/LooperXX/BridgeTower, and converted ones are at https://huggingface.co/BridgeTower.
 
 exit status: 0 done, 1 --verify found a difference above its tolerance, 2 unusable input or options.
@@ -36,7 +36,7 @@ LARGE = 100 << 20  # bytes; anything smaller is written before a progress bar co
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse and check the command line."""
     parser = argparse.ArgumentParser(
         prog="torch2paddle.py", description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -44,18 +44,18 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("source", help="a .ckpt, .pt, .bin or .safetensors file, a Hugging Face folder, or a hub name")
     parser.add_argument("--output", type=Path, help="weight file or folder; default: beside the source")
     parser.add_argument("--format", choices=("pdparams", "safetensors", "ckpt", "huggingface"),
-                        help="default: by the name of --output, else pdparams; ckpt and huggingface with --reverse")
+                        help="default: by the name of --output, else pdparams; ckpt and huggingface need --reverse")
     parser.add_argument("--image_size", type=int, metavar="N", help="resize the position table to N x N pixels")
     parser.add_argument("--towers", type=Path, metavar="FILE.json", help="sizes of towers that the checkpoint lacks")
-    parser.add_argument("--config", type=Path, metavar="FILE.json", help="settings of a checkpoint that carries none")
+    parser.add_argument("--config", type=Path, metavar="FILE.json", help="settings, for a checkpoint without any")
     parser.add_argument("--dtype", choices=("float32", "float16", "source"),
-                        help="type of the weights written; default: float32, with --reverse as they are")
+                        help="type of the written weights; default: float32, with --reverse the type of the source")
     parser.add_argument("--allow_nonfinite", action="store_true", help="convert NaN and infinite weights too")
     parser.add_argument("--dry_run", action="store_true", help="read, check and report, but write nothing")
     parser.add_argument("--verify", action="store_true", help="compare outputs with PyTorch (needs transformers)")
     parser.add_argument("--reverse", action="store_true", help="from Paddle to PyTorch")
     parser.add_argument("--head", choices=("mlm", "itm", "itc", "none"),
-                        help="with --reverse --format huggingface: the head to keep; the classes there have one each")
+                        help="with --reverse --format huggingface: the one head to keep")
     options = parser.parse_args(arguments)
     forward = ("pdparams", "safetensors")
     if options.format and (options.format in forward) == options.reverse:
@@ -63,7 +63,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     if options.head and not options.reverse:
         parser.error("--head is only for --reverse")
     if options.verify and (options.dry_run or options.reverse):
-        parser.error("--verify compares what was written from PyTorch; drop --dry_run or --reverse")
+        parser.error("--verify compares converted weights with PyTorch; drop --dry_run or --reverse")
     return options
 
 
@@ -121,7 +121,7 @@ def report_differences(differences: Mapping[str, float]) -> int:
 
 
 def interrupt(*_: object) -> NoReturn:
-    """Turn a signal into what Ctrl-C raises."""
+    """Raise what Ctrl-C raises, on any other signal."""
     raise KeyboardInterrupt
 
 

@@ -1,4 +1,4 @@
-"""Writing `.pdparams` and torch's zip format tensor by tensor, without torch or Paddle.
+"""Write `.pdparams` and torch's zip format tensor by tensor, without torch or Paddle.
 
 Both are pickles that are spelled out here opcode by opcode: `pickle.dump` would need every converted array in memory
 at once.
@@ -34,9 +34,7 @@ def _name(module: str, name: str) -> bytes:
 
 
 def write_pdparams(path: Path, tensors: Tensors, dtype: str, progress: Progress) -> None:
-    """Write what `paddle.load` reads: a pickle of a dictionary of numpy arrays, spelled out array by array.
-
-    `pickle.dump` would need every converted array in memory at once. Arguments as in `write_safetensors`.
+    """Write what `paddle.load` reads: a pickle of a dictionary of numpy arrays. Arguments as in `write_safetensors`.
     """
     with open(path, "wb") as file:
         file.write(b"\x80\x04}(")  # protocol 4, an empty dictionary, a mark
@@ -85,9 +83,9 @@ def write_torch(
 
 
 def _aligned(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-    """A record whose numbers start at a multiple of 64 bytes, as torch wants for memory-mapping."""
+    """A record whose numbers start at a multiple of 64 bytes, which torch needs for memory-mapping."""
     info = zipfile.ZipInfo(name)
-    # 30 bytes of header, the name, 20 bytes of zip64 sizes that zipfile puts first, 4 bytes that open the padding.
+    # 30 bytes of header, the name, 20 bytes of zip64 sizes that zipfile puts first, 4 bytes of padding header.
     start = archive.fp.tell() + 30 + len(name.encode()) + 20 + 4  # type: ignore[union-attr]
     padding = -start % _ALIGNMENT
     info.extra = b"FB" + padding.to_bytes(2, "little") + b"Z" * padding

@@ -1,4 +1,4 @@
-"""Writing `.safetensors` tensor by tensor."""
+"""Write a `.safetensors` file tensor by tensor."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def write_safetensors(
 
     Args:
         path: the file.
-        tensors: name to array; an array is converted and copied only when its turn comes.
+        tensors: arrays by name; an array is converted and copied only when it is written.
         dtype: `float32`, `float16` or `source`.
-        progress: told the bytes written.
-        metadata: text stored in the header; `format` says to loaders which framework's arrangement it is.
+        progress: called with the number of bytes after each write.
+        metadata: texts stored in the header; `format` tells loaders which framework wrote the file.
     """
     header: dict[str, Any] = {"__metadata__": metadata or {"format": "np"}}
     offset = 0
