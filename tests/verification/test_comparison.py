@@ -85,7 +85,7 @@ PLANTED = [
     ("pretrain_roberta", ("text_config", "hidden_act"), "relu"), ("pretrain_roberta", ("text_config", "kind"), "bert"),
     ("pretrain_roberta", ("text_config", "layer_norm_eps"), 1e-3),
     ("pretrain_roberta", ("text_config", "pad_token_id"), 3),
-    ("pretrain_roberta", ("cross_layer_norm_eps",), 1e-3), ("pretrain_roberta", ("layer_norm_eps",), 1e-2),
+    ("pretrain_roberta", ("cross_layer_norm_eps",), 1e-3), ("pretrain_roberta", ("layer_norm_eps",), 1e-3),
     ("pretrain_roberta", ("vision_config", "num_attention_heads"), 4),
     ("pretrain_roberta", ("vision_config", "hidden_act"), "gelu"),
     ("pretrain_roberta", ("vision_config", "layer_norm_eps"), 1e-3),
