@@ -83,7 +83,7 @@ run() { # run CONFIG [train.py argument...]: launches train.py with the experime
     if [ -n "${TOKENIZER:-}" ]; then flags+=(--set "data.tokenizer=$TOKENIZER"); fi
     if [ "$devices" = cpu ]; then flags+=(--device cpu); else flags+=(--device gpu); fi
     launch+=("$root/train.py" --config_name "$config" --data_root "$DATA_ROOT" --output_dir "$OUTPUT"
-        "${flags[@]}" "$@")
+        --fit_device_batch true "${flags[@]}" "$@")
     if [ "${DRY_RUN:-0}" = 1 ]; then
         printf '%q ' "${launch[@]}"
         echo

@@ -174,7 +174,7 @@ def test_the_first_readme(monkeypatch: pytest.MonkeyPatch, config: str) -> None:
         different = {name for name, value in vars(ours).items() if not name.startswith("_")
                      and getattr(args, name) != value and "dir" not in name}
         assert different == {"data_root", "checkpoint_path", "do_predict", "eval_steps", "save_steps", "num_nodes",
-                             "num_gpus", "seed", "run_name"}
+                             "num_gpus", "seed", "run_name", "fit_device_batch"}
 
 
 def test_towers_and_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:

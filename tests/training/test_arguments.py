@@ -40,14 +40,14 @@ def parse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, training: dict[str, i
     monkeypatch.setattr(BridgeTowerTrainingArguments, "world_size", devices)
     monkeypatch.setattr(paddle.distributed, "get_world_size", lambda: devices)
     return parse_arguments(["--config_name", str(config), "--output_dir", str(tmp_path), "--do_train", "--device",
-                            "cpu", *words])[0]
+                            "cpu", "--fit_device_batch", "true", *words])[0]
 
 
 @pytest.mark.parametrize(("words", "expected"), [
     ([], 4), (["--batch_size", "12"], 6), (["--per_device_train_batch_size", "2"], 2),
     (["--per_device_train_batch_size=2"], 2),
     (["--set", "training.batch_size=20", "--lr_end", "0", "--set", "training.per_device_train_batch_size=3"], 2)])
-def test_the_batch_of_the_file_is_the_largest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str],
+def test_the_named_batch_is_the_largest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str],
                                               expected: int) -> None:
     args = parse(tmp_path, monkeypatch, {"batch_size": 8, "per_device_train_batch_size": 7}, 2, *words)
     assert args.per_device_train_batch_size == expected
@@ -62,7 +62,7 @@ def test_without_a_total_the_devices_take_theirs(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(("devices", "words", "message"), [
     (3, [], "use 2 of them, or --batch_size 9"),
     (1, ["--batch_size", "-4"], "--batch_size -4 is not a multiple"),
-    (2, ["--per_device_train_batch_size", "3"], "3 x 2 devices = 6; use 6"),
+    (2, ["--per_device_train_batch_size", "3", "--fit_device_batch", "false"], "3 x 2 devices = 6; use 6"),
     (1, ["--set", "trainin.x=1"], "did you mean 'training'"),
 ])
 def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, devices: int, words: list[str], message: str

@@ -34,6 +34,7 @@ class BridgeTowerTrainingArguments(TrainingArguments):
         report_to: Any = None
         do_eval: bool = False
         amp_custom_black_list: Any = None
+        per_device_train_batch_size: int = 8
 
     config_name: str = _flag("config_name", "")
     data_root: str = _flag("data_root", "data")
@@ -41,6 +42,7 @@ class BridgeTowerTrainingArguments(TrainingArguments):
     image_tower: Optional[str] = _flag("image_tower", None)  # noqa: UP045
     text_tower: Optional[str] = _flag("text_tower", None)  # noqa: UP045
     batch_size: int = _flag("batch_size", 0)
+    fit_device_batch: bool = _flag("fit_device_batch", False)
     num_nodes: int = _flag("num_nodes", 0)
     num_gpus: int = _flag("num_gpus", 0)
     learning_rate: float = _flag("learning_rate", 1.0)
@@ -75,6 +77,9 @@ class BridgeTowerTrainingArguments(TrainingArguments):
             logger.warning("--num_nodes %d x --num_gpus %d is %d devices, but the launcher started %d; the launcher's "
                            "number counts", self.num_nodes, self.num_gpus, self.num_nodes * self.num_gpus,
                            self.world_size)
+        if self.fit_device_batch and self.batch_size > 0:
+            self.per_device_train_batch_size = device_batch(self.batch_size, self.per_device_train_batch_size,
+                                                            self.world_size)
         if self.batch_size:
             per_pass = self.per_device_train_batch_size * self.world_size
             if self.batch_size < 0 or self.batch_size % per_pass:
@@ -139,8 +144,6 @@ def parse_arguments(argv: list[str] | None = None) -> tuple[BridgeTowerTrainingA
         except SettingsError as error:
             raise SettingsError(f"{experiment.source}: training.{name}={value!r}: {error}") from None
         defaults += words
-    if not any(word.partition("=")[0] == "--per_device_train_batch_size" for word in argv):
-        defaults += _fitting_batch(first.batch_size, experiment)
     arguments, unknown = parser.parse_args_into_dataclasses([*defaults, *argv], return_remaining_strings=True,
                                                             look_for_args_file=False)
     if unknown:
@@ -169,16 +172,3 @@ def device_batch(total: int, largest: int, devices: int) -> int:
         raise SettingsError(f"{devices} devices cannot share a batch of {total} samples evenly; use {fitting} of them, "
                             f"or --batch_size {max(1, round(total / devices)) * devices}")
     return max(size for size in range(1, min(largest, share) + 1) if share % size == 0)
-
-
-def _fitting_batch(batch_size: int, experiment: Experiment) -> list[str]:
-    """The flag for the batch per device, where only the experiment file names one: then it is the largest allowed.
-
-    So one command line fits any number of devices: the total batch stays that of the experiment.
-    """
-    total = batch_size or experiment.training.get("batch_size", 0)
-    largest = experiment.training.get("per_device_train_batch_size", 8)
-    if not (isinstance(total, int) and isinstance(largest, int) and total > 0 and largest > 0):
-        return []  # nothing to fit, or values that are refused as they are
-    batch = device_batch(total, largest, paddle.distributed.get_world_size())
-    return ["--per_device_train_batch_size", str(batch)]

@@ -22,6 +22,8 @@ OWN_FLAGS: dict[str, str] = {
                   "roberta-base and the other known names.",
     "batch_size": "Samples per update over all devices; the number of accumulation steps follows from it. 0: as many "
                   "as --gradient_accumulation_steps makes.",
+    "fit_device_batch": "Take fewer samples per pass than --per_device_train_batch_size where --batch_size needs it, "
+                        "so that one command line fits any number of devices; the scripts set it.",
     "num_nodes": "Expected number of hosts, checked against the launcher.",
     "num_gpus": "Expected devices per host, checked against the launcher.",
     "learning_rate": "Factor on the three learning rates of the experiment file.",
@@ -34,9 +36,7 @@ _TRAINER_FLAGS: dict[str, str] = {
     "output_dir": "Folder of checkpoints, logs, metrics and predictions (required).",
     "do_train, do_eval, do_predict": "What to do: train, measure on the validation split, write the prediction file "
                                      "of the test split.",
-    "per_device_train_batch_size, per_device_eval_batch_size": "Samples per pass on one device. That of the "
-                                                               "experiment file is the largest: less are taken "
-                                                               "where --batch_size needs it.",
+    "per_device_train_batch_size, per_device_eval_batch_size": "Samples per pass on one device.",
     "num_train_epochs, max_steps": "Length of the training; max_steps wins.",
     "lr_scheduler_type, warmup_ratio, warmup_steps, lr_end, power": "The schedule of the rates.",
     "weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm": "The optimiser; --max_grad_norm -1 does not "
