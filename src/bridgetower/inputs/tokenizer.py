@@ -115,29 +115,16 @@ class BridgeTowerTokenizer:
         """
         if max_length < 2:
             raise ValueError(f"max_length={max_length} leaves no room for the first and last token; use 3 or more")
-        if any(isinstance(text, tuple) for text in texts):
-            return self._encode_pairs(texts, max_length)  # type: ignore[arg-type]
-        bos, eos, room = self.bos_token_id, self.eos_token_id, max_length - 2
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        ids = [[bos, *encoding.ids[:room], eos] for encoding in encodings]
-        return EncodedTexts(ids, [[1, *[0] * (len(row) - 2), 1] for row in ids])
-
-    def _encode_pairs(self, pairs: Sequence[tuple[str, str]], max_length: int) -> EncodedTexts:
-        bos, eos = self.bos_token_id, self.eos_token_id
-        between = [eos, eos] if self.kind == "roberta" else [eos]
-        room = max_length - 2 - len(between)
-        if room < 2:
-            raise ValueError(f"max_length={max_length} leaves no room for two texts; use {4 + len(between)} or more")
-        flat = self._tokenizer.encode_batch_fast([text for pair in pairs for text in pair], add_special_tokens=False)
-        ids, special = [], []
-        for first, second in zip(flat[::2], flat[1::2], strict=True):
-            a, b = len(first.ids), len(second.ids)
-            if a + b > room:
-                short = min(a, b, room // 2)
-                a, b = (short, room - short) if a <= b else (room - short, short)
-            ids.append([bos, *first.ids[:a], *between, *second.ids[:b], eos])
-            special.append([1, *[0] * a, *[1] * len(between), *[0] * b, 1])
-        return EncodedTexts(ids, special)
+        is_pair = any(isinstance(text, tuple) for text in texts)
+        special = self._tokenizer.num_special_tokens_to_add(is_pair)
+        if is_pair and max_length < special + 2:
+            raise ValueError(f"max_length={max_length} leaves no room for two texts; use {special + 2} or more")
+        self._tokenizer.enable_truncation(max_length, strategy="longest_first")
+        try:
+            encodings = self._tokenizer.encode_batch_fast(list(texts))
+        finally:
+            self._tokenizer.no_truncation()
+        return EncodedTexts([each.ids for each in encodings], [each.special_tokens_mask for each in encodings])
 
     def __call__(
         self,
