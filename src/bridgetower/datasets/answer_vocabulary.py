@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bridgetower.datasets.arrow import ArrowTable
-from bridgetower.datasets.image_text import ImageTextDataset
+from .arrow import ArrowTable
+from .image_text import ImageTextDataset
 
 __all__ = ["AnswerVocabulary"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridgetower.datasets.masking import draw_masking, mask_tokens, select_tokens, select_words
-from bridgetower.datasets.samples import Sample, draw_stream
-from bridgetower.inputs.tokenizer import BridgeTowerTokenizer, Padding
+from ..inputs.tokenizer import BridgeTowerTokenizer, Padding
+from .masking import draw_masking, mask_tokens, select_tokens, select_words
+from .samples import Sample, draw_stream
 
 __all__ = ["SKIPPED", "Batch", "Collator"]
 

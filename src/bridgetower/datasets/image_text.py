@@ -14,10 +14,10 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
-from bridgetower.datasets.samples import Sample, draw_stream
-from bridgetower.datasets.source import Mode, Source
-from bridgetower.datasets.unreadable import UnreadableImageError, UnreadableImages
-from bridgetower.inputs.transforms import build_transform
+from ..inputs.transforms import build_transform
+from .samples import Sample, draw_stream
+from .source import Mode, Source
+from .unreadable import UnreadableImageError, UnreadableImages
 
 __all__ = ["DatasetOptions", "ImageTextDataset", "SampleRecord"]
 

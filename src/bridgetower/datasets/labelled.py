@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bridgetower.datasets.image_text import SampleRecord
-from bridgetower.datasets.samples import Sample
+from .image_text import SampleRecord
+from .samples import Sample
 
 __all__ = ["LabelledDataset", "find_split", "read_table"]
 

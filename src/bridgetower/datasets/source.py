@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from bridgetower.datasets.arrow import ArrowTable
-from bridgetower.datasets.samples import VqaTarget
-from bridgetower.datasets.specs import DatasetSpec
-from bridgetower.datasets.unreadable import open_image
+from .arrow import ArrowTable
+from .samples import VqaTarget
+from .specs import DatasetSpec
+from .unreadable import open_image
 
 __all__ = ["Mode", "Source"]
 

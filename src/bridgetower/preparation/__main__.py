@@ -12,14 +12,14 @@ from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from bridgetower.preparation.arrow_input import arrow_files
-from bridgetower.preparation.check import check_file
-from bridgetower.preparation.data_sets import DATA_SETS, DataSet
-from bridgetower.preparation.images import ImageReader
-from bridgetower.preparation.tables import PreparationError, Settings
-from bridgetower.preparation.train_tokenizer import prepare_tokenizer
-from bridgetower.preparation.vgqa import split_images
-from bridgetower.preparation.writer import Written, write_table
+from .arrow_input import arrow_files
+from .check import check_file
+from .images import ImageReader
+from .published import DATA_SETS, DataSet
+from .tables import PreparationError, Settings
+from .train_tokenizer import prepare_tokenizer
+from .vgqa import split_images
+from .writer import Written, write_table
 
 UNUSABLE_INPUT = 2
 INTERRUPTED = 130

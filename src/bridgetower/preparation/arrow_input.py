@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bridgetower.preparation.tables import PreparationError
+from .tables import PreparationError
 
 
 def arrow_files(sources: Iterable[Path]) -> list[Path]:

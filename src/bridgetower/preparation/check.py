@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from bridgetower.preparation.arrow_input import open_arrow
-from bridgetower.preparation.images import ImageReader
-from bridgetower.preparation.json_stream import read_json
-from bridgetower.preparation.schemas import FAMILIES, TEXT_COLUMNS, image_columns
-from bridgetower.preparation.snli_ve import LABELS
-from bridgetower.preparation.tables import PreparationError, Row
-from bridgetower.preparation.vqav2 import OFFICIAL_CLASSES
+from .arrow_input import open_arrow
+from .images import ImageReader
+from .json_stream import read_json
+from .schemas import FAMILIES, TEXT_COLUMNS, image_columns
+from .snli_ve import LABELS
+from .tables import PreparationError, Row
+from .vqav2 import OFFICIAL_CLASSES
 
 ROWS_AT_ONCE = 64
 MAX_PROBLEMS = 10  # described per file; all are counted

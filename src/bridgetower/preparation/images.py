@@ -15,7 +15,7 @@ from types import TracebackType
 
 from PIL import Image
 
-from bridgetower.preparation.tables import PreparationError, Row
+from .tables import PreparationError, Row
 
 ROWS_PER_TASK = 8
 TASKS_PER_WORKER = 3

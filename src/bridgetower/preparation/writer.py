@@ -15,10 +15,11 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from bridgetower.preparation.arrow_input import open_arrow
-from bridgetower.preparation.images import ImageReader
-from bridgetower.preparation.schemas import image_columns
-from bridgetower.preparation.tables import PreparationError, Row, Table
+from ..files import write_beside
+from .arrow_input import open_arrow
+from .images import ImageReader
+from .schemas import image_columns
+from .tables import PreparationError, Row, Table
 
 logger = logging.getLogger(__name__)
 
@@ -40,15 +41,10 @@ class Written:
 @contextmanager
 def arrow_file(path: Path, schema: pa.Schema) -> Iterator[pa.ipc.RecordBatchFileWriter]:
     """A writer whose file appears under its name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            yield writer
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    for leftover in path.parent.glob(f".{path.name}.*.partial"):  # of a run that was killed
+        leftover.unlink()
+    with write_beside(path) as beside, pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        yield writer
 
 
 class _Batches:

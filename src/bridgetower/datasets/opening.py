@@ -7,10 +7,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from bridgetower.datasets.arrow import ArrowTable, find_shards, find_table
-from bridgetower.datasets.image_text import DatasetOptions, ImageTextDataset
-from bridgetower.datasets.source import Source
-from bridgetower.datasets.specs import DatasetSpec, Split, dataset_spec
+from .arrow import ArrowTable, find_shards, find_table
+from .image_text import DatasetOptions, ImageTextDataset
+from .source import Source
+from .specs import DatasetSpec, Split, dataset_spec
 
 __all__ = ["build_dataset"]
 
