@@ -76,11 +76,11 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
         ('{"wanted": [{"a": 1}, {"a"', "cut off"),
         ('{"wanted": [{"a": 1} {"a": 2}]}', "not valid JSON"),
         ("", "not valid JSON or cut off (parse error: premature EOF)"),
-        ('{"wanted": [{"a": 1}, {"b": 1}]}', "element 1 of wanted is no object with 'a'"),
+        ('{"wanted": [{"a": 1}, {"b": 1}]}', "element 1 of wanted is not an object with 'a'"),
         ('{"wanted": [{"a": "' + "x" * 100_000 + r'\ud83d "}]}', r"\ud83d is half of a surrogate pair"),
         (r'{"wanted": [{"a": "\\\ude00"}]}', r"\ude00 is half of a surrogate pair"),
         ('{"wanted": [{"a": "\udcff"}]}', "invalid bytes in UTF8 string"),
-        ('{"wanted": [7]}', "element 0 of wanted is no object with 'a'"),
+        ('{"wanted": [7]}', "element 0 of wanted is not an object with 'a'"),
     ],
 )
 def test_errors_name_the_file_and_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
@@ -95,7 +95,7 @@ def test_fields_of_nested_lists_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text('[{"a": [{"b": 1}, {"c": 1}]}]')
     assert len(list(stream_array(path, None, ("a",)))) == 1
-    with pytest.raises(PreparationError, match="element 0 of the array, a is no object with 'b'"):
+    with pytest.raises(PreparationError, match="element 0 of the array, a is not an object with 'b'"):
         list(stream_array(path, None, ("a[].b",)))
 
 
@@ -106,7 +106,7 @@ def test_json_lines(tmp_path: Path) -> None:
         ("line 1", 1),
         ("line 3", 2),
     ]
-    for text, message in [("{", "line 1: not valid JSON"), ('{"b": 1}', "line 1 is no object with 'a'")]:
+    for text, message in [("{", "line 1: not valid JSON"), ('{"b": 1}', "line 1 is not an object with 'a'")]:
         path.write_text(text)
         with pytest.raises(PreparationError, match=message):
             list(read_json_lines(path, ("a",)))

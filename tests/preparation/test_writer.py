@@ -176,7 +176,7 @@ def test_moved_raw_data_keeps_the_plan(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_arrow_file_is_not_taken_for_done(tmp_path: Path) -> None:
     (tmp_path / "t.arrow").write_bytes(b"cut off")
-    with pytest.raises(PreparationError, match=r"t\.arrow: no complete arrow file"):
+    with pytest.raises(PreparationError, match=r"t\.arrow: not a complete arrow file"):
         write(make_table(tmp_path / "images", 3), tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Datasets over arrow files and the collator that batches their samples. `sampler` (needs Paddle) stands apart."""
+"""Datasets over arrow files, and the collator that batches their samples. `sampler` and `loader` need Paddle."""
 
 from .answer_vocabulary import AnswerVocabulary
 from .arrow import ArrowTable

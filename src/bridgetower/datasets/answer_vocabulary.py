@@ -26,7 +26,7 @@ class AnswerVocabulary:
 
     @classmethod
     def from_datasets(cls, *datasets: ImageTextDataset) -> AnswerVocabulary:
-        """Collect the answers that stand in the VQA tables of the datasets, usually training and validation."""
+        """Collect the answers in the VQA tables of the datasets, usually training and validation."""
         return cls.from_tables(
             table for dataset in datasets for source in dataset.sources if source.spec.kind == "vqa"
             for table in source.tables

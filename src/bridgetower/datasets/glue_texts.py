@@ -1,4 +1,4 @@
-"""GLUE: the tables of the `datasets` library, one folder a task."""
+"""GLUE: the tables of the `datasets` library, one folder per task."""
 
 from __future__ import annotations
 

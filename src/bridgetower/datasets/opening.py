@@ -1,4 +1,4 @@
-"""From the names of data sets to a dataset."""
+"""Opens the data sets that an experiment names."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def build_dataset(
     specs = [dataset_spec(name) for name in names]
     if len({spec.kind for spec in specs}) > 1:
         kinds = ", ".join(f"{spec.key} ({spec.kind})" for spec in specs)
-        raise ValueError(f"data sets of different kinds do not form one dataset: {kinds}; choose those of one kind")
+        raise ValueError(f"data sets of different kinds cannot be joined: {kinds}; choose those of one kind")
     sources = []
     for name, spec in zip(names, specs, strict=True):
         source = Source(spec, _open_tables(spec, split, root, options), options.mode, options.debug_limit)

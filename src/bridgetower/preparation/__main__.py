@@ -107,8 +107,8 @@ def _add_data_set(commands: argparse._SubParsersAction[argparse.ArgumentParser],
     parser.add_argument("--seed", type=int, default=0, help="seed of the row order (0)")
     parser.add_argument("--splits", nargs="+", choices=data_set.splits, help="make only these splits (all)")
     _add_workers(parser)
-    parser.add_argument("--skip_bad", action="store_true", help="leave missing or unreadable images out and count them")
-    parser.add_argument("--overwrite", action="store_true", help="make complete files anew as well")
+    parser.add_argument("--skip_bad", action="store_true", help="leave out missing or unreadable images")
+    parser.add_argument("--overwrite", action="store_true", help="remake files that are complete already")
     for option in data_set.options:
         parser.add_argument(f"--{option}", **_OPTIONS[option])
     parser.set_defaults(run=lambda arguments: _run_data_set(data_set, arguments))

@@ -72,7 +72,7 @@ def _parse(question: str) -> tuple[str, str | None, str | None]:
     subject = _SUBJECT.search(text)
     kind = _TYPE_OF_TEMPLATE.get(_SUBJECT.sub("{}", text, count=1))
     if kind is None:
-        raise PreparationError(f"{question!r} is no easy-VQA question")
+        raise PreparationError(f"{question!r} is not an easy-VQA question")
     color, shape = subject.groups() if subject else (None, None)
     return kind, color, shape
 

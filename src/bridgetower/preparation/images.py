@@ -22,7 +22,7 @@ TASKS_PER_WORKER = 3
 
 
 def decode_problem(encoded: bytes) -> str | None:
-    """Why some encoded bytes are no complete image, or None when they are."""
+    """Why encoded bytes are not a complete image, or None if they are."""
     try:
         with Image.open(io.BytesIO(encoded)) as image:
             # A JPEG decodes to an eighth of its size at a fraction of the time; all of its data is read all the same.

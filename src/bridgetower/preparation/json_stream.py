@@ -124,6 +124,6 @@ def _check_fields(where: str, element: Any, fields: tuple[str, ...]) -> None:
     for field in fields:
         key, _, inner = field.partition("[].")
         if not isinstance(element, dict) or key not in element:
-            raise PreparationError(f"{where} is no object with {key!r}; is it the right file?")
+            raise PreparationError(f"{where} is not an object with {key!r}; is it the right file?")
         for member in element[key] if inner else ():
             _check_fields(f"{where}, {key}", member, (inner,))

@@ -1,4 +1,4 @@
-"""The data sets that can be prepared, by the names of the command line."""
+"""The published data sets that can be prepared, by their names on the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a data set hands to the writer: tables whose rows are made one at a time."""
+"""Plans of tables: what a data set hands to the writer, which asks for one row at a time."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Table:
 
 
 def caption_rows(captions_of: Callable[[str], list[str]], split: str) -> Callable[[str], Row]:
-    """Makes the rows of caption tables whose items are image paths; `captions_of` is asked by file name."""
+    """The `row` function of a caption table whose items are image paths; `captions_of` is asked by file name."""
 
     def row(path: str) -> Row:
         name = os.path.basename(path)

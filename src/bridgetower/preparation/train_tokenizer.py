@@ -26,7 +26,7 @@ def read_texts(files: Iterable[Path]) -> Iterator[str]:
     """Every caption, question or hypothesis of some arrow files, in file and row order.
 
     Raises:
-        PreparationError: a file is no arrow file or has no text column.
+        PreparationError: a file is not an arrow file or has no text column.
     """
     for path in files:
         with open_arrow(path) as file:

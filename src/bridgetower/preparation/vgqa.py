@@ -27,7 +27,7 @@ ALL_IDS, COCO_IDS = "ids.json", "coco_ids.json"
 def split_images(settings: Settings) -> dict[str, list[int]]:
     """Decide which images are for training, and write their numbers by split to `coco_ids.json` and `ids.json`.
 
-    Images that come from COCO follow the Karpathy split and alone stand in `coco_ids.json`. Of all others, test and
+    Images that come from COCO follow the Karpathy split, and `coco_ids.json` lists them alone. Of all others, test and
     then val get as many as fill them up to `held_out` images, and train gets the rest.
 
     Returns:

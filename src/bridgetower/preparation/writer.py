@@ -1,4 +1,4 @@
-"""The one way from rows to arrow files: bounded record batches, complete files only, shards that resume."""
+"""Writes rows to arrow files: bounded record batches, complete files only, shards that resume."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def write_table(
         table: what to write.
         output: folder; made when it does not exist.
         reader: reads the images.
-        skip_bad: leave rows with a missing or unreadable image out and count them, instead of stopping.
-        overwrite: make files anew that are there already.
+        skip_bad: leave out and count rows with a missing or unreadable image, instead of stopping.
+        overwrite: remake files that exist already.
         progress: show a progress bar.
 
     Raises:
