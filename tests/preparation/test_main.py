@@ -15,7 +15,7 @@ from bridgetower.preparation import DATA_SETS, ImageReader, Row
 from bridgetower.preparation.__main__ import PROGRAM, build_parser, main
 from tests.preparation.raw_data import make_image, rows, write_json
 
-NAMES = {*DATA_SETS, "vgqa_split", "tokenizer", "check"}
+NAMES = {"table", *DATA_SETS, "vgqa_split", "tokenizer", "check"}
 
 
 @pytest.fixture

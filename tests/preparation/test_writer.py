@@ -73,13 +73,13 @@ def test_rows_are_made_only_as_batches_are_written(tmp_path: Path, monkeypatch: 
         made += 1
         return table.row(item)
 
-    flush = writer._Batches.flush
+    flush = writer.Batches.flush
 
-    def counting_flush(batches: writer._Batches) -> None:
+    def counting_flush(batches: writer.Batches) -> None:
         lead.append(made - batches.rows)
         flush(batches)
 
-    monkeypatch.setattr(writer._Batches, "flush", counting_flush)
+    monkeypatch.setattr(writer.Batches, "flush", counting_flush)
     write(make_table(tmp_path / "images", 40, row=row), tmp_path)
     assert len(lead) == 11 and max(lead) == 0
 

@@ -201,7 +201,7 @@ class ImageTextDataset:
             false_image=false_image,
             false_texts=false_texts,
             vqa=source.vqa_target(index - start) if has_text else None,
-            label=source.label(index - start) if has_text else None,
+            label=source.label(index - start) if has_text or source.spec.kind == "classify" else None,
         )
 
     def _negatives(self, index: int) -> tuple[Callable[[], np.ndarray] | None, tuple[str, ...]]:

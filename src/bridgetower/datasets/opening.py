@@ -23,7 +23,8 @@ def build_dataset(
     """Open the arrow tables of one split of one or more data sets, one after the other.
 
     Args:
-        names: keys of `DATASETS`, such as ("coco", "vg"). A data set without tables for the split adds no samples.
+        names: keys of `DATASETS`, such as ("coco", "vg"), or names of own tables. A data set without tables for the
+            split adds no samples.
         split: "train", "val" or "test".
         data_root: the folder of the arrow files.
         options: how samples are made.
@@ -34,7 +35,7 @@ def build_dataset(
         FileNotFoundError: a missing table, with its path and the command that makes it.
     """
     root = Path(data_root).expanduser()
-    specs = [dataset_spec(name) for name in names]
+    specs = [dataset_spec(name, root) for name in names]
     if len({spec.kind for spec in specs}) > 1:
         kinds = ", ".join(f"{spec.key} ({spec.kind})" for spec in specs)
         raise ValueError(f"data sets of different kinds cannot be joined: {kinds}; choose those of one kind")

@@ -47,32 +47,32 @@ def arrow_file(path: Path, schema: pa.Schema) -> Iterator[pa.ipc.RecordBatchFile
         yield writer
 
 
-class _Batches:
+class Batches:
     """Collects rows and writes them as record batches of at most MAX_BATCH_ROWS rows and about MAX_BATCH_BYTES."""
 
     def __init__(self, writer: pa.ipc.RecordBatchFileWriter, schema: pa.Schema) -> None:
         self.writer, self.schema = writer, schema
         self.images = image_columns(schema)
         self.columns: dict[str, list[Any]] = {name: [] for name in schema.names}
-        self.bytes = 0
-        self.rows = 0
+        self.pending = self.bytes = self.rows = 0
 
     def add(self, row: Row, images: list[bytes]) -> None:
         """Collect a row."""
         for name, value in (*zip(self.images, images, strict=True), *row.values.items()):
             self.columns[name].append(value)
         self.rows += 1
+        self.pending += 1
         self.bytes += sum(map(len, images))
-        if len(self.columns[self.images[0]]) >= MAX_BATCH_ROWS or self.bytes >= MAX_BATCH_BYTES:
+        if self.pending >= MAX_BATCH_ROWS or self.bytes >= MAX_BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Write what was collected."""
-        if self.columns[self.images[0]]:
+        if self.pending:
             arrays = [self._array(field) for field in self.schema]
             self.writer.write_batch(pa.record_batch(arrays, schema=self.schema))
         self.columns = {name: [] for name in self.schema.names}
-        self.bytes = 0
+        self.pending = self.bytes = 0
 
     def _array(self, field: pa.Field) -> pa.Array:
         try:
@@ -171,7 +171,7 @@ def _write_file(
     schema = table.schema.with_metadata({PLAN_KEY: plan})
     bar = tqdm(total=len(items), desc=path.name, unit=" rows", disable=not progress, mininterval=0.5)
     with arrow_file(path, schema) as writer, bar:
-        batches = _Batches(writer, schema)
+        batches = Batches(writer, schema)
         for row, images in reader.read(map(table.row, items)):
             bar.update()
             if not isinstance(images, str):
