@@ -10,7 +10,7 @@ from pathlib import Path
 from .arrow import ArrowTable, find_shards, find_table
 from .image_text import DatasetOptions, ImageTextDataset
 from .source import Source
-from .specs import DatasetSpec, Split, dataset_spec
+from .specs import DATASETS, DatasetSpec, Split, dataset_spec
 
 __all__ = ["build_dataset"]
 
@@ -50,7 +50,11 @@ def build_dataset(
 def _open_tables(spec: DatasetSpec, split: Split, root: Path, options: DatasetOptions) -> list[ArrowTable]:
     names = spec.tables(split, options.clean_splits)
     if spec.shards:
-        return [table for prefix in names for table in find_shards(root, prefix)]
+        tables = [(prefix, table) for prefix in names for table in find_shards(root, prefix)]
+        for prefix, table in tables:
+            if spec.key not in DATASETS:  # own tables are measured as one, however many files they have
+                table.name = prefix
+        return [table for _, table in tables]
     if spec.key == "vqa" and split == "train":
         names += options.vqa_extra_train_tables
     return [find_table(root, name) for name in names]

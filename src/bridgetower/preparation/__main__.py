@@ -15,9 +15,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from .arrow_input import arrow_files
 from .check import check_file
 from .images import ImageReader
-from .own_data.build import Request, build_tables
 from .own_data.columns import TASKS
-from .own_data.summary import describe
+from .own_data.conclusion import describe
+from .own_data.own_tables import Request, build_tables
 from .published import DATA_SETS, DataSet
 from .tables import PreparationError, Settings
 from .train_tokenizer import prepare_tokenizer

@@ -71,7 +71,7 @@ def _require_array(path: Path, key: str | None) -> None:
     with _open(path) as file:
         events = ijson.parse(_Bytes(path, file))
         if not any(prefix == (key or "") and event == "start_array" for prefix, event, _ in events):
-            raise PreparationError(f"{path}: no {f'key {key!r} with an' if key else ''} array; is it the right file?")
+            raise PreparationError(f"{path}: no {f'key {key!r} with an ' if key else ''}array; is it the right file?")
 
 
 def _reason(error: Exception) -> str:

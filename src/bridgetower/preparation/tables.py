@@ -150,8 +150,16 @@ def shuffled(items: Iterable[T], seed: int) -> list[T]:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and the non-empty lines of a text file, stripped."""
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield number, line.strip()
+    """Line numbers from 1 and the non-empty lines of a text file, stripped.
+
+    Raises:
+        PreparationError: a line is not UTF-8.
+    """
+    with path.open("rb") as file:
+        for number, encoded in enumerate(file, start=1):
+            try:
+                line = encoded.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            except UnicodeDecodeError as error:
+                raise PreparationError(f"{path}, line {number}: not UTF-8 ({error.reason}); convert it") from error
+            if line:
+                yield number, line
