@@ -1,4 +1,4 @@
-"""The image-text dataset: any of the registered data sets, alone or one after the other."""
+"""The image-text dataset: one data set, or several one after the other."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
-from bridgetower.datasets.samples import Sample, draw_stream
-from bridgetower.datasets.source import Mode, Source
-from bridgetower.datasets.unreadable import UnreadableImageError, UnreadableImages
-from bridgetower.inputs.transforms import build_transform
+from ..inputs.transforms import build_transform
+from .samples import Sample, draw_stream
+from .source import Mode, Source
+from .unreadable import UnreadableImageError, UnreadableImages
 
 __all__ = ["DatasetOptions", "ImageTextDataset", "SampleRecord"]
 
@@ -201,7 +201,7 @@ class ImageTextDataset:
             false_image=false_image,
             false_texts=false_texts,
             vqa=source.vqa_target(index - start) if has_text else None,
-            label=source.label(index - start) if has_text else None,
+            label=source.label(index - start) if has_text or source.spec.kind == "classify" else None,
         )
 
     def _negatives(self, index: int) -> tuple[Callable[[], np.ndarray] | None, tuple[str, ...]]:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bridgetower.preparation.json_stream import stream_array
-from bridgetower.preparation.schemas import CAPTIONS
-from bridgetower.preparation.tables import (
+from .json_stream import stream_array
+from .schemas import CAPTIONS
+from .tables import (
     PreparationError,
     Settings,
     Table,
