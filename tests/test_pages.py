@@ -47,6 +47,13 @@ def test_files_that_are_mentioned_exist(page: Path) -> None:
             assert (architecture.PACKAGE / name).exists() or (architecture.PACKAGE / f"{name}.py").exists(), name
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_hold_what_a_page_says(page: Path) -> None:
+    """`NAME` in `file`: the file has the name."""
+    for name, file in re.findall(r"`(\w+)`\s+in\s+`([\w./]+\.py)`", PROSE[page]):
+        assert re.search(rf"\b{name}\b", (ROOT / file).read_text(encoding="utf-8")), f"{name} is not in {file}"
+
+
 def defined_names(part: str) -> Iterator[str]:
     """What a room or base module defines: names, methods as `Class.method`, and all after the name of their module."""
     package = architecture.PACKAGE / part
