@@ -54,6 +54,16 @@ def test_files_hold_what_a_page_says(page: Path) -> None:
         assert re.search(rf"\b{name}\b", (ROOT / file).read_text(encoding="utf-8")), f"{name} is not in {file}"
 
 
+def test_both_readmes_have_the_same_code() -> None:
+    """Commands, programs and the folders of the layout; comments and descriptions are translated."""
+    def code(name: str) -> list[str]:
+        blocks = re.findall(r"^```.*?^```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        return [re.sub(r"(?<=\S)( {3,}\S| {2}# ).*", "", line)
+                for block in blocks for line in block.splitlines()]
+
+    assert code("README.md") == code("README.zh-CN.md")
+
+
 def defined_names(part: str) -> Iterator[str]:
     """What a room or base module defines: names, methods as `Class.method`, and all after the name of their module."""
     package = architecture.PACKAGE / part
