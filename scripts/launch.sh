@@ -19,7 +19,7 @@
 #   PYTHON       interpreter                         [.venv/bin/python, else python]
 #   DRY_RUN      1 prints the command instead of running it
 #
-# The total batch is the experiment's on any number of devices; `python -m bridgetower.training.launch` works out a device's.
+# The total batch is the experiment's on any number of devices; train.py works out the batch per device.
 
 set -euo pipefail
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -71,10 +71,9 @@ launcher() { # launcher: sets $launch, the words before train.py's flags, and $p
 }
 
 run() { # run CONFIG [train.py argument...]: launches train.py with the experiment, the environment and the arguments
-    local config=$1 batch word flags=()
+    local config=$1 word flags=()
     shift
     launcher
-    batch=$("$PYTHON" -m bridgetower.training.launch "$config" "$processes" "$@") || exit 2
     for word in ${DO:-train eval predict}; do
         case $word in
             train | eval | predict) flags+=("--do_$word") ;;
@@ -84,7 +83,7 @@ run() { # run CONFIG [train.py argument...]: launches train.py with the experime
     if [ -n "${TOKENIZER:-}" ]; then flags+=(--set "data.tokenizer=$TOKENIZER"); fi
     if [ "$devices" = cpu ]; then flags+=(--device cpu); else flags+=(--device gpu); fi
     launch+=("$root/train.py" --config_name "$config" --data_root "$DATA_ROOT" --output_dir "$OUTPUT"
-        --per_device_train_batch_size "$batch" "${flags[@]}" "$@")
+        --fit_device_batch true "${flags[@]}" "$@")
     if [ "${DRY_RUN:-0}" = 1 ]; then
         printf '%q ' "${launch[@]}"
         echo

@@ -174,7 +174,7 @@ def test_the_first_readme(monkeypatch: pytest.MonkeyPatch, config: str) -> None:
         different = {name for name, value in vars(ours).items() if not name.startswith("_")
                      and getattr(args, name) != value and "dir" not in name}
         assert different == {"data_root", "checkpoint_path", "do_predict", "eval_steps", "save_steps", "num_nodes",
-                             "num_gpus", "seed", "run_name"}
+                             "num_gpus", "seed", "run_name", "fit_device_batch"}
 
 
 def test_towers_and_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,12 +207,22 @@ def test_tokenizer_of_a_local_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     ({"DO": "train evaluate"}, "DO has 'evaluate'; use any of train, eval, predict"),
     ({"NNODES": "2"}, "NNODES=2 needs MASTER=HOST:PORT"),
     ({"NPROC": "0"}, "NPROC=0 must be positive"),
-    ({"NPROC": "3"}, "3 devices cannot share a batch of 64 samples"),
-    ({"CONFIG": "configs/snli_config.json"}, "did you mean configs/snli_ve_config.json"),
 ])
 def test_refusals(environment: dict[str, str], message: str) -> None:
     result = run("ftfpt_base_snlive", **environment)
     assert result.returncode == 2 and message in result.stderr and not result.stdout
+
+
+@pytest.mark.parametrize(("environment", "devices", "error", "message"), [
+    ({"NPROC": "3"}, 3, ValueError, "3 devices cannot share a batch of 64 samples"),
+    ({"CONFIG": "configs/snli_config.json"}, 1, FileNotFoundError, "did you mean configs/snli_ve_config.json"),
+])
+def test_refusals_of_the_program(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], devices: int,
+                                 error: type[Exception], message: str) -> None:
+    command, = commands("ftfpt_base_snlive", **environment)
+    with monkeypatch.context() as patch, pytest.raises(error, match=message):
+        patch.chdir(ROOT)
+        command.parse(patch, devices)
 
 
 @pytest.mark.parametrize("name", ["meter", "backbones"])
@@ -274,7 +284,7 @@ def test_one_run_of_a_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def test_a_failing_run_ends_the_comparison(tmp_path: Path) -> None:
-    """The interpreter works out the batches and fails at the launch."""
+    """The interpreter lists the variants and fails at the launch."""
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\ncase "$*" in *launch*train.py*) echo launched; exit 3;; esac\n'
                       f'exec {shlex.quote(sys.executable)} "$@"\n')

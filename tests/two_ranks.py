@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -34,3 +35,8 @@ def launch(log_dir: Path, script: Path, *arguments: object) -> subprocess.Comple
 def rank_logs(log_dir: Path) -> str:
     """What both processes wrote, for messages."""
     return "\n".join(f"--- {file.name}\n{file.read_text()[-3000:]}" for file in sorted(log_dir.glob("workerlog.*")))
+
+
+def has_traceback(log: str) -> bool:
+    """Whether a log holds a traceback of Python; what Paddle prints of a process that the launcher ends is none."""
+    return re.search(r"Traceback \(most recent call last\):\s+File ", log) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -127,6 +128,9 @@ class Experiment:
 #: Sections whose keys others know: `BridgeTowerConfig`, and the parser of the command line.
 _OPEN_SECTIONS = ("model", "new_model", "training")
 _SECTIONS = {"data": DataSettings, "task": TaskSettings, "optimization": OptimizationSettings}
+#: Where `configs` is: in a checkout, beside a package that pip installed with --target, in a virtual environment.
+_HOMES = (Path(__file__).parents[2], Path(__file__).parents[1] / "share/bridgetower",
+          Path(sys.prefix) / "share/bridgetower")
 
 
 def _typed(value: Any, hint: Any, key: str) -> Any:
@@ -200,7 +204,8 @@ def load_experiment(path: str | os.PathLike[str], assignments: Iterable[str] = (
     """Read an experiment file.
 
     Args:
-        path: the JSON file, or the config.json of a model.
+        path: the JSON file, or the config.json of a model. The files of this project are also found from elsewhere, by
+            their path in it: `configs/quickstart_vqa.json`.
         assignments: changes as `section.key=value`.
 
     Raises:
@@ -208,6 +213,8 @@ def load_experiment(path: str | os.PathLike[str], assignments: Iterable[str] = (
         SettingsError: when it is not JSON, or holds what no experiment can have.
     """
     file = Path(path).expanduser()
+    if not file.exists() and not file.is_absolute():
+        file = next((home / file for home in _HOMES if (home / file).is_file()), file)
     if not file.is_file():
         match = closest(file.name, [other.name for other in file.parent.glob("*.json")])
         hint = f"; did you mean {file.parent / match}?" if match else ""

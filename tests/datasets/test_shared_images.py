@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +39,7 @@ def test_an_image_passes_its_tower_once_for_its_questions(mini: Path, tmp_path: 
                                                           ) -> None:
     passed, shared = evaluate(mini, tmp_path / "shared", monkeypatch)
     assert passed == NUM_TEST
-    monkeypatch.setitem(TASKS, "vqa", replace(TASKS["vqa"], share_images=False))
+    monkeypatch.setattr(TASKS["vqa"], "shares_images", False)
     passed, apart = evaluate(mini, tmp_path / "apart", monkeypatch)
     assert passed == NUM_TEST * QUESTIONS_PER_IMAGE
     assert shared["eval_vqa_loss"] == pytest.approx(apart["eval_vqa_loss"], rel=1e-5)

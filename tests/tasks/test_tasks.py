@@ -21,6 +21,7 @@ from bridgetower.experiment import SettingsError, TaskSettings
 from bridgetower.inputs.tokenizer import BridgeTowerTokenizer
 from bridgetower.preparation.schemas import NLVR2, SNLI_VE
 from bridgetower.tasks import TASKS, get_task
+from bridgetower.tasks.glue import METRICS
 from bridgetower.tasks.metrics import Metrics
 from tests.goldens import Golden
 from tests.miniature import NUM_TEST, _picture, _write, write_experiment, write_miniature
@@ -153,7 +154,7 @@ def test_glue_run(miniature: Path, name: str) -> None:
         (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     output, metrics = run(miniature, {"name": "glue"}, name)
     assert metrics["eval_the_metric"] == metrics["eval_glue_score"] and metrics["eval_glue_loss"] > 0
-    names = [f"{part}_{metric}" if part else metric for part in task.parts or ("",) for metric in task.metrics]
+    names = [f"{part}_{metric}" if part else metric for part in task.parts or ("",) for metric in METRICS[name]]
     assert {f"eval_{metric}" for metric in names} <= set(metrics)
     assert not (output / "preprocessor_config.json").exists()
     assert BridgeTowerTokenizer.from_pretrained(output).vocab_size == BridgeTowerTokenizer.from_pretrained(

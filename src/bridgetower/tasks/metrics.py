@@ -16,28 +16,32 @@ __all__ = ["Metrics", "num_correct", "vqa_scores"]
 class Metrics:
     """Weighted means by name, for instance `mlm_accuracy`.
 
-    A mean that saw nothing is left out of the result, so that it is never mistaken for a zero.
+    Sums of tensors stay on the device until they are read, so that a training step does not wait for it. A mean that
+    saw nothing is left out of the result, so that it is never mistaken for a zero.
     """
 
     def __init__(self) -> None:
-        self._sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self._totals: dict[str, float | Tensor] = defaultdict(float)
+        self._counts: dict[str, float] = defaultdict(float)
 
     def add(self, name: str, total: float | Tensor, count: float) -> None:
-        """Add a sum over `count` items."""
-        entry = self._sums[name]
-        entry[0] += float(total)
-        entry[1] += float(count)
+        """Add a sum over `count` items; `total` is a number or a tensor of one element."""
+        if isinstance(total, Tensor):
+            total = total.detach().astype("float64").reshape([])
+        self._totals[name] = self._totals[name] + total
+        self._counts[name] += float(count)
 
     def add_mean(self, name: str, mean: float | Tensor, count: float) -> None:
         """Add a mean over `count` items."""
         if count:
-            self.add(name, float(mean) * count, count)
+            mean = mean.detach().astype("float64") if isinstance(mean, Tensor) else mean
+            self.add(name, mean * count, count)
 
-    def state(self) -> dict[str, list[float]]:
+    def state(self) -> dict[str, tuple[float, float]]:
         """The sums and counts, by name."""
-        return dict(self._sums)
+        return {name: (float(total), self._counts[name]) for name, total in self._totals.items()}
 
-    def merge(self, state: Mapping[str, list[float]]) -> None:
+    def merge(self, state: Mapping[str, tuple[float, float]]) -> None:
         """Add the sums and counts of another process."""
         for name, (total, count) in state.items():
             self.add(name, total, count)
@@ -51,16 +55,24 @@ class Metrics:
 
     def compute(self) -> dict[str, float]:
         """The means, by name."""
-        return {name: total / count for name, (total, count) in self._sums.items() if count}
+        return {name: total / count for name, (total, count) in self.state().items() if count}
 
     def reset(self) -> None:
         """Forget everything."""
-        self._sums.clear()
+        self._totals.clear()
+        self._counts.clear()
 
 
-def num_correct(logits: Tensor, labels: Tensor) -> int:
-    """How many rows have their highest score at their label; logits (N, C), labels (N,)."""
-    return int((logits.argmax(axis=-1) == labels).sum()) if logits.shape[0] else 0
+def num_correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many rows have their highest score at their label, as a scalar on the device.
+
+    Args:
+        logits: (N, C); N may be 0.
+        labels: (N,).
+    """
+    if not logits.shape[0]:
+        return paddle.zeros([], dtype="int64")
+    return (logits.argmax(axis=-1) == labels).astype("int64").sum()
 
 
 def vqa_scores(logits: Tensor, targets: Tensor) -> Tensor:

@@ -12,12 +12,33 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..distributed import all_gather_objects
 from ..files import write_json, write_text
 
-__all__ = ["AnswerNames", "PredictionSource", "write_class_predictions", "write_glue_submission", "write_recall_table",
+__all__ = ["AnswerNames", "Columns", "PredictionSource", "write_class_predictions", "write_recall_table",
            "write_vqa_submission"]
 
 logger = logging.getLogger(__name__)
+
+
+class Columns:
+    """Predictions of all batches and processes, one row per sample, by column."""
+
+    def __init__(self) -> None:
+        self._parts: list[dict[str, np.ndarray]] = []
+
+    def add(self, part: dict[str, np.ndarray]) -> None:
+        """Add the rows of one batch."""
+        self._parts.append(part)
+
+    def gathered(self) -> dict[str, np.ndarray]:
+        """The rows of all processes; empty when nothing was added."""
+        parts = [part for part in all_gather_objects(_joined(self._parts)) if part]
+        return _joined(parts)
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
 
 class AnswerNames(Protocol):
@@ -58,7 +79,7 @@ def write_vqa_submission(path: Path, columns: dict[str, np.ndarray], source: Pre
 
 def write_class_predictions(path: Path, columns: dict[str, np.ndarray], source: PredictionSource,
                             classes: Sequence[str]) -> None:
-    """Write one line a text as CSV: identifier, prediction, table, row, text, and the score of each class.
+    """Write one line per text as CSV: identifier, prediction, table, row, text, and the score of each class.
 
     NLVR2's evaluation script reads the first two columns. Visual entailment has no identifiers.
 
@@ -84,26 +105,11 @@ def write_class_predictions(path: Path, columns: dict[str, np.ndarray], source: 
     write_text(path, text.getvalue())
 
 
-def write_glue_submission(folder: Path, columns: dict[str, np.ndarray], source: PredictionSource) -> None:
-    """Write the files of the GLUE evaluation server, for instance `CoLA.tsv`; MNLI has two.
-
-    Args:
-        folder: the output folder.
-        columns: `sample_index` and `table_index` (Q,), `scores` (Q, C).
-        source: its dataset is a `GlueDataset`.
-    """
-    order = np.argsort(columns["sample_index"])
-    scores, tables = columns["scores"][order], columns["table_index"][order]
-    for index, file in enumerate(source.dataset.task.files):
-        write_text(folder / file, source.dataset.task.submission(scores[tables == index]))
-
-
-def write_recall_table(path: Path, columns: dict[str, np.ndarray], source: PredictionSource) -> None:
+def write_recall_table(path: Path, columns: dict[str, np.ndarray]) -> None:
     """Write the recalls of retrieval in percent as JSON: each direction at 1, 5, 10, the means and RSUM.
 
     Args:
         path: the file.
         columns: each recall by its name, (1,).
-        source: not read: a table of recalls names no samples.
     """
     write_json(path, {name: float(value[0]) for name, value in columns.items()})

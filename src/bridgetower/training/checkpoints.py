@@ -10,7 +10,7 @@ from typing import Any
 
 from ..experiment import SettingsError
 
-__all__ = ["check_checkpoint", "newest_checkpoint", "training_step"]
+__all__ = ["check_checkpoint", "checkpoint_to_resume", "newest_checkpoint", "training_step"]
 
 _FOLDER = re.compile(r"checkpoint-(\d+)")
 #: Written in this order, so that a folder with the last one is complete.
@@ -102,3 +102,32 @@ def check_checkpoint(checkpoint: Path, shards: int = 1) -> None:
         except Exception as error:  # a broken pickle raises anything
             raise SettingsError(f"{file} cannot be read safely: {error}. Resume only from your own, complete "
                                 "checkpoints") from None
+
+
+def checkpoint_to_resume(args: Any) -> str | None:
+    """The checkpoint that the run goes on from, checked.
+
+    `--resume_from_checkpoint last` means the newest complete one in the output folder.
+
+    Raises:
+        FileNotFoundError: when it does not exist or lacks files.
+        SettingsError: when its files are not to be trusted, or the output folder holds checkpoints of an earlier run,
+            which a new run would rotate away.
+    """
+    folder = Path(args.output_dir)
+    newest = newest_checkpoint(folder)
+    if args.do_train and args.resume_from_checkpoint:
+        shards = max(1, args.sharding_parallel_degree)
+        path: Path | None = Path(args.resume_from_checkpoint)
+        if args.resume_from_checkpoint == "last":
+            path = newest_checkpoint(folder, shards) or newest
+        if path is None or not path.is_dir():
+            raise FileNotFoundError(f"--resume_from_checkpoint {args.resume_from_checkpoint}: there is no checkpoint "
+                                    f"in {path or folder}; leave the flag out to start anew")
+        check_checkpoint(path, shards)
+        return str(path)
+    if args.do_train and newest and not args.overwrite_output_dir:
+        raise SettingsError(f"--output_dir {folder} holds {newest.name} of an earlier run; add "
+                            "--resume_from_checkpoint last to go on, --overwrite_output_dir to start anew, or choose "
+                            "another folder")
+    return None

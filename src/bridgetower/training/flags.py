@@ -20,13 +20,15 @@ OWN_FLAGS: dict[str, str] = {
                    "other names that an experiment file knows.",
     "text_tower": "Likewise of the text tower: a folder or hub name of a Hugging Face RoBERTa or BERT, or "
                   "roberta-base and the other known names.",
-    "batch_size": "Samples an update over all devices; the number of accumulation steps follows from it. 0: no "
-                  "accumulation but --gradient_accumulation_steps.",
+    "batch_size": "Samples per update over all devices; the number of accumulation steps follows from it. 0: as many "
+                  "as --gradient_accumulation_steps makes.",
+    "fit_device_batch": "Take fewer samples per pass than --per_device_train_batch_size where --batch_size needs it, "
+                        "so that one command line fits any number of devices; the scripts set it.",
     "num_nodes": "Expected number of hosts, checked against the launcher.",
-    "num_gpus": "Expected devices a host, checked against the launcher.",
+    "num_gpus": "Expected devices per host, checked against the launcher.",
     "learning_rate": "Factor on the three learning rates of the experiment file.",
     "device": "cpu or gpu; by default gpu where Paddle finds one.",
-    "early_stopping_patience": "Stop after so many evaluations without a new best one; 0 never does.",
+    "early_stopping_patience": "Stop after this many evaluations without a new best one; 0 never stops.",
     "set": "Changes to the experiment file as section.key=value, for instance data.image_size=384.",
 }
 
@@ -34,7 +36,7 @@ _TRAINER_FLAGS: dict[str, str] = {
     "output_dir": "Folder of checkpoints, logs, metrics and predictions (required).",
     "do_train, do_eval, do_predict": "What to do: train, measure on the validation split, write the prediction file "
                                      "of the test split.",
-    "per_device_train_batch_size, per_device_eval_batch_size": "Samples a pass on one device.",
+    "per_device_train_batch_size, per_device_eval_batch_size": "Samples per pass on one device.",
     "num_train_epochs, max_steps": "Length of the training; max_steps wins.",
     "lr_scheduler_type, warmup_ratio, warmup_steps, lr_end, power": "The schedule of the rates.",
     "weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm": "The optimiser; --max_grad_norm -1 does not "
@@ -49,8 +51,8 @@ _TRAINER_FLAGS: dict[str, str] = {
     "recompute": "Keep no activations inside the layers and compute them again in the backward pass: less memory, more "
                  "time.",
     "sharding, sharding_parallel_degree": "Spread the states of the optimiser (stage1), and the gradients too (stage2, "
-                                          "on GPUs only), over so many devices; by default over all.",
-    "dataloader_num_workers, seed": "Loader processes a device; seed of everything random.",
+                                          "on GPUs only), over this many devices; by default over all.",
+    "dataloader_num_workers, seed": "Loader processes per device; seed of everything random.",
 }
 
 

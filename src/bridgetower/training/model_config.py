@@ -1,0 +1,80 @@
+"""From an experiment and a checkpoint to the configuration of the run's model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..config import BridgeTowerConfig, tower_settings
+from ..experiment import Experiment, SettingsError
+from ..inputs.tokenizer import BridgeTowerTokenizer
+from ..known import IMAGE_TOWERS, TEXT_TOWERS, KnownTower, nearest
+from ..tasks import get_task
+
+__all__ = ["build_config"]
+
+#: Name of a tower in the model section -> its section, and the towers that are known by a name.
+_NAMED_TOWERS: dict[str, tuple[str, Mapping[str, KnownTower]]] = {
+    "text_tower": ("text_config", TEXT_TOWERS), "image_tower": ("vision_config", IMAGE_TOWERS)}
+
+
+def _tower(settings: dict[str, Any], name: str, source: str, stored: BridgeTowerConfig | None) -> dict[str, Any]:
+    """All that is known of a tower: its own section over the tower it is named after, or over the checkpoint's."""
+    section, known = _NAMED_TOWERS[name]
+    named, own = settings.pop(name, None), settings.get(section, {})
+    if not isinstance(own, Mapping):
+        raise SettingsError(f"{source}: model.{section}={own!r} is {type(own).__name__}, expected an object")
+    if named is not None:
+        if named not in known:
+            raise SettingsError(f"{source}: model.{name}={named!r} is unknown{nearest(named, known)} "
+                                f"Known are {', '.join(known)}")
+        return {**known[named].settings, **own}
+    return {**(tower_settings(getattr(stored, section)) if stored is not None else {}), **own}
+
+
+def _bare_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, stored: BridgeTowerConfig | None
+                 ) -> BridgeTowerConfig:
+    """The run's model without regard to its task."""
+    settings = {**({} if stored is not None else experiment.new_model), **experiment.model}
+    if settings.get("model_type") == "bridgetower":
+        return BridgeTowerConfig(**settings)
+    describes_words = "text_tower" in settings or "vocab_size" in (settings.get("text_config") or {"vocab_size": None})
+    text = _tower(settings, "text_tower", experiment.source, stored)
+    if tokenizer is not None and not describes_words:
+        text["vocab_size"] = tokenizer.vocab_size
+    vision = _tower(settings, "image_tower", experiment.source, stored)
+    # The position table is resized, so that a checkpoint fits any image size.
+    vision["image_size"] = experiment.data.image_size
+    return BridgeTowerConfig.from_settings({**settings, "text_config": text, "vision_config": vision}, stored)
+
+
+def build_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, num_labels: int | None,
+                 stored: BridgeTowerConfig | None = None) -> BridgeTowerConfig:
+    """The configuration of the run's model.
+
+    Args:
+        experiment: what its `model` section leaves out, the checkpoint's configuration says; without a checkpoint its
+            `new_model` section does.
+        tokenizer: a text tower without `vocab_size` gets the tokenizer's; None for a task that reads no texts.
+        num_labels: answers of a VQA model.
+        stored: the configuration of the checkpoint the run starts from.
+
+    Raises:
+        SettingsError: settings that no model can have, or a vocabulary that is not the tokenizer's.
+    """
+    source = experiment.source
+    try:
+        base = _bare_config(experiment, tokenizer, stored)
+        vision = {**tower_settings(base.vision_config), "image_size": experiment.data.image_size}
+        base = base.replace(vision_config=type(base.vision_config)(**vision))
+    except SettingsError:
+        raise
+    except ValueError as error:
+        raise SettingsError(f"{source}: {error}") from None
+    text = base.text_config
+    if tokenizer is not None and (tokenizer.vocab_size, tokenizer.pad_token_id) != (text.vocab_size, text.pad_token_id):
+        raise SettingsError(
+            f"{source}: data.tokenizer={experiment.data.tokenizer!r} has {tokenizer.vocab_size} words and padding id "
+            f"{tokenizer.pad_token_id}, the text tower {text.vocab_size} and {text.pad_token_id}; use the tokenizer "
+            "that the tower was trained with")
+    return get_task(experiment.task).model_config(base, experiment.task, num_labels)
