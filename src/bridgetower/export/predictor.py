@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..inputs.pictures import ImageInput
+from ..inputs.picture_arrays import ImageInput
 from ..inputs.processor import BridgeTowerProcessor
 from ..runtime import cpu_threads, set_cpu_threads
 from .manifest import LABELS_FILE, Manifest

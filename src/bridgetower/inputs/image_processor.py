@@ -18,7 +18,15 @@ from ..files import write_json
 from ..known import nearest
 from .encoding import Encoding, plain
 from .hub_files import FileSource, take_hub_options
-from .pictures import Picture, as_eight_bits, as_three_channels, central_square, flat_list, is_scaled, pad_to_largest
+from .picture_arrays import (
+    Picture,
+    as_eight_bits,
+    as_three_channels,
+    central_square,
+    flat_list,
+    is_scaled,
+    pad_to_largest,
+)
 from .transforms import CLIP, ImageTransform, build_transform, look_up
 
 __all__ = ["BridgeTowerImageProcessor"]

@@ -51,8 +51,8 @@ def tokenizer_source(name: Any, options: Mapping[str, Any]) -> FileSource:
         FileNotFoundError: neither a folder nor a name on the hub.
     """
     if str(name) in TOKENIZERS and not Path(name).is_dir():
-        known = TOKENIZERS[str(name)]
-        return FileSource(name, " and ".join(_FILES[known.kind]), known.hub, options)
+        tokenizer = TOKENIZERS[str(name)]
+        return FileSource(name, " and ".join(_FILES[tokenizer.kind]), tokenizer.hub, options)
     try:
         return FileSource(name, _NEEDS, None, options)
     except FileNotFoundError:
