@@ -16,7 +16,7 @@ examples:
   python export.py output/vqa --output vqa-static
       what train.py wrote; task, size, transform and names of the answers are those of the training
   python export.py BridgeTower_vqa.ckpt.pdparams --output vqa-static --tokenizer roberta-base \
-      --labels dataset/fine-tune/vqav2_train.arrow dataset/fine-tune/vqav2_val.arrow
+      --labels data/fine-tune/vqav2_train.arrow data/fine-tune/vqav2_val.arrow
       a converted checkpoint of the original, which does not name its answers
   python export.py bridgetower-base-itm-mlm --output itm-static --task itm
       a converted or Hugging Face folder with heads for several tasks
