@@ -28,6 +28,13 @@ def untuned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRIDGETOWER_TUNE_CPU", "0")
 
 
+@pytest.fixture(params=["auto", "paddle"])
+def both_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test twice: with our kernels, and with Paddle's own operators as on a GPU."""
+    monkeypatch.setenv("BRIDGETOWER_KERNELS", request.param)
+    return request.param
+
+
 @pytest.fixture(scope="module")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a miniature (tests/miniature.py) for the tests of a file."""

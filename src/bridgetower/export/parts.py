@@ -24,7 +24,6 @@ from ..modules import (
     BridgeTowerForVisualEntailment,
     BridgeTowerPretrainedModel,
 )
-from ..modules.bt_module import Needed
 from ..modules.outputs import BridgeTowerModelOutput
 
 __all__ = ["TASKS", "Target", "choose_target", "make_parts"]
@@ -42,7 +41,7 @@ class Target:
         weights: names, or their beginnings, of weights that a checkpoint of this class has.
         head: see `Head`.
         output: what `head` returns, see `Manifest`.
-        needed: what `head` reads, see `BridgeTowerModel.fuse`.
+        text_only: whether `head` reads the text features of all tokens, and not the pooled vector.
         has_vectors: whether the class has `embed_text` and `embed_image`.
         labels: names of the classes, where the task fixes them.
     """
@@ -51,7 +50,7 @@ class Target:
     weights: tuple[str, ...]
     head: Head
     output: str = "logits"
-    needed: Needed = "first"
+    text_only: bool = False
     has_vectors: bool = False
     labels: tuple[str, ...] = ()
 
@@ -82,7 +81,7 @@ TASKS: dict[str, tuple[Target, ...]] = {
     "vqa": (Target(BridgeTowerForQuestionAnswering, ("classifier.fc1.",), _classes),),
     "snli": (Target(BridgeTowerForVisualEntailment, ("classifier.fc1.",), _classes,
                     labels=("contradiction", "neutral", "entailment")),),
-    "mlm": (Target(BridgeTowerForMaskedLM, ("mlm_head.",), _words, needed="text"),),
+    "mlm": (Target(BridgeTowerForMaskedLM, ("mlm_head.",), _words, text_only=True),),
     "retrieval": (
         Target(BridgeTowerForRetrievalRanking, ("rank_head.", "itm_head."), _scores, "scores"),
         Target(BridgeTowerForContrastiveRetrieval, ("itc_text_head.", "itc_image_head.", "itm_head."), _scores,
@@ -165,12 +164,13 @@ class _FusionPart(nn.Layer):
         super().__init__()
         self.model = model
         self.head = target.head
-        self.needed = target.needed
+        self.text_only = target.text_only
 
     def forward(self, text_states: Tensor, image_states: Tensor, attention_mask: Tensor) -> Tensor:
         """States (B, K, L, D) and (B, K, N, D) with the mask (B, L) -> what the head returns."""
         fused = self.model.bridgetower.fuse(paddle.unbind(text_states, axis=1), paddle.unbind(image_states, axis=1),
-                                            attention_mask, self.needed)
+                                            attention_mask, first_token_only=not self.text_only,
+                                            text_only=self.text_only)
         return self.head(self.model, fused)
 
 
