@@ -97,7 +97,7 @@ class BridgeTowerTokenizer(Vocabulary):
         self._lock = threading.Lock()  # truncation is a state of the library's tokenizer
         self.lowercase = lowercase
         self.name_or_path = ""
-        self.model_max_length: int = settings.get("model_max_length") or _MODEL_MAX_LENGTH
+        self.model_max_length = _length(settings.get("model_max_length"))
         self.padding_side: str = settings.get("padding_side") or "right"
         self.truncation_side: str = settings.get("truncation_side") or "right"
         check_side("padding_side", self.padding_side)
@@ -130,13 +130,15 @@ class BridgeTowerTokenizer(Vocabulary):
         for name in settings:
             if name not in known:
                 raise ValueError(f"{name!r} is not a setting of the tokenizer{nearest(name, known)}")
-        stored = read_tokenizer(source, settings)
-        chosen = {name: stored.settings[name] for name in (*_SETTINGS, *SPECIAL_TOKEN_NAMES) if name in stored.settings}
-        lowercase = stored.kind == "bert" and bool(getattr(stored.tokenizer.normalizer, "lowercase", False))
         try:
+            stored = read_tokenizer(source, settings)
+            chosen = {name: value for name, value in stored.settings.items()
+                      if name in (*_SETTINGS, *SPECIAL_TOKEN_NAMES)}
+            lowercase = stored.kind == "bert" and bool(getattr(stored.tokenizer.normalizer, "lowercase", False))
             tokenizer = cls(stored.tokenizer, stored.kind, lowercase, **chosen)
-        except ValueError as error:
-            raise ValueError(f"{source}: {error}") from error
+        except (ValueError, TypeError, AttributeError) as error:
+            message = str(error)
+            raise ValueError(message if str(source) in message else f"{source}: {message}") from error
         tokenizer.name_or_path = str(name_or_folder)
         return tokenizer
 
@@ -359,6 +361,15 @@ class BridgeTowerTokenizer(Vocabulary):
         fill = {"input_ids": self._padding_id(), "token_type_ids": self.pad_token_type_id}
         return pad_rows(join_rows(encoded_inputs), options, fill, options.padding_side or self.padding_side,
                         return_attention_mask)
+
+
+def _length(value: Any) -> int:
+    """The longest text that a model takes, in tokens."""
+    if value is None:
+        return _MODEL_MAX_LENGTH
+    if not isinstance(value, int | float) or value < 1:
+        raise ValueError(f"model_max_length={value!r} must be a positive number of tokens")
+    return int(value)
 
 
 def _rows(text: Any, text_pair: Any, is_split: bool) -> tuple[list[Any], bool]:
