@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -158,6 +159,17 @@ class BridgeTowerTokenizer(Vocabulary):
         write_text(target / "tokenizer.json", self._tokenizer.to_str(pretty=True))
         write_json(target / "tokenizer_config.json", config)
         return str(target / "tokenizer_config.json"), str(target / "tokenizer.json")
+
+    def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
+                        ) -> tuple[str, ...]:
+        """Write vocab.json and merges.txt, or vocab.txt, without added tokens; their paths."""
+        with TemporaryDirectory() as folder:
+            names = [Path(path).name for path in self._tokenizer.model.save(folder, filename_prefix)]
+            texts = [(Path(folder) / name).read_text(encoding="utf-8") for name in names]
+        paths = [Path(save_directory).expanduser() / name for name in names]
+        for path, text in zip(paths, texts, strict=True):
+            write_text(path, text)
+        return tuple(map(str, paths))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_lock"}

@@ -200,8 +200,12 @@ def _add_tokens(tokenizer: Tokenizer, kind: Kind, settings: Mapping[str, Any], a
             flags = {name: token[name] for name in options if isinstance(token, Mapping) and name in token}
             wrapped = AddedToken(str(token_text(token)), **flags)
             (tokenizer.add_special_tokens if wrapped.special else tokenizer.add_tokens)([wrapped])
-    missing = [text for text in settings.get("additional_special_tokens") or () if tokenizer.token_to_id(text) is None]
-    tokenizer.add_special_tokens([AddedToken(text, normalized=False) for text in missing])
+    named = [(name, settings.get(name)) for name in SPECIAL_TOKEN_NAMES]
+    named += [("", text) for text in settings.get("additional_special_tokens") or ()]
+    for name, text in named:
+        if text and tokenizer.token_to_id(text) is None:
+            swallows_space = kind == "roberta" and name == "mask_token"
+            tokenizer.add_special_tokens([AddedToken(text, lstrip=swallows_space, normalized=False)])
 
 
 def _apply(tokenizer: Tokenizer, kind: Kind, settings: Mapping[str, Any]) -> None:
