@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,15 @@ def assert_same(ours: Any, port: Any) -> None:
 
 def public(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if not name.startswith("_")}
+
+
+def changed(tokenizer: Any, change: Call) -> list[Any]:
+    """What a changed copy of a tokenizer says."""
+    new = copy.deepcopy(tokenizer)
+    text = "what is a zebra <obj>car <blank>"
+    return [change(new), new(text), new([text, "a"], padding=True, truncation=True), new.all_special_tokens,
+            new.all_special_ids, new.special_tokens_map, len(new), new.vocab_size, new.get_added_vocab(),
+            new.decode(new(text)["input_ids"], skip_special_tokens=True)]
 
 
 TOKENIZER_CALLS: dict[str, Call] = {
@@ -134,6 +144,22 @@ TOKENIZER_CALLS: dict[str, Call] = {
                                  for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")],
     "all special": lambda t: [t.all_special_tokens, t.all_special_ids, t.special_tokens_map,
                               t.additional_special_tokens, t.pad_token_type_id],
+    "token set": lambda t: changed(t, lambda c: setattr(c, "pad_token", c.unk_token)),
+    "token set by id": lambda t: changed(t, lambda c: setattr(c, "pad_token_id", 7)),
+    "token removed": lambda t: changed(t, lambda c: setattr(c, "cls_token", None)),
+    "sides set": lambda t: changed(t, lambda c: [setattr(c, name, "left") for name in ("padding_side",
+                                                                                       "truncation_side")]),
+    "length set": lambda t: changed(t, lambda c: setattr(c, "model_max_length", 6)),
+    "names set": lambda t: changed(t, lambda c: setattr(c, "model_input_names", ["input_ids"])),
+    "tokens added": lambda t: changed(t, lambda c: c.add_tokens(["what", "zebra", "zebra"])),
+    "token added": lambda t: changed(t, lambda c: c.add_tokens("zebra")),
+    "special token added": lambda t: changed(t, lambda c: c.add_tokens(["<obj>"], special_tokens=True)),
+    "no tokens added": lambda t: changed(t, lambda c: c.add_tokens([])),
+    "special tokens added": lambda t: changed(t, lambda c: c.add_special_tokens(
+        {"additional_special_tokens": ["<obj>", "<box>"], "pad_token": "<blank>"})),
+    "special tokens kept": lambda t: changed(t, lambda c: [
+        c.add_special_tokens({"additional_special_tokens": ["<obj>"]}),
+        c.add_special_tokens({"additional_special_tokens": ["<box>"]}, replace_additional_special_tokens=False)]),
     "settings": lambda t: [t.model_max_length, t.is_fast, t.padding_side, t.truncation_side, t.model_input_names,
                            t.max_len_single_sentence, t.max_len_sentences_pair, t.clean_up_tokenization_spaces],
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,14 @@ def test_save_and_read_again(which: str, tmp_path: Path, request: pytest.Fixture
     transformers = pytest.importorskip("transformers")
     fast = transformers.AutoTokenizer.from_pretrained(str(tmp_path / "saved"))
     assert fast(texts)["input_ids"] == tokenizer.encode_texts(texts, 512).ids
+
+
+def test_threads_with_other_lengths_do_not_meet(roberta: BridgeTowerTokenizer) -> None:
+    def lengths(limit: int) -> set[int]:
+        return {len(roberta("what color is " * 20, truncation=True, max_length=limit)["input_ids"]) for _ in range(50)}
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lengths, range(5, 25))) == [{limit} for limit in range(5, 25)]
 
 
 def test_survives_pickling(roberta: BridgeTowerTokenizer) -> None:

@@ -29,11 +29,11 @@ from .picture_arrays import (
 )
 from .transforms import CLIP, ImageTransform, build_transform, look_up
 
-__all__ = ["BridgeTowerImageProcessor"]
+__all__ = ["CONFIG_FILE", "BridgeTowerImageProcessor"]
 
 logger = logging.getLogger(__name__)
 
-_CONFIG_FILE = "preprocessor_config.json"
+CONFIG_FILE = "preprocessor_config.json"
 _NESTED_CONFIG_FILE = "processor_config.json"  # of transformers 5, under the key `image_processor`
 _OLD_PAD = "pad_and_return_pixel_mask"  # `do_pad` in the first release
 # Written by Hugging Face's classes beside the settings; they do not change the result.
@@ -137,14 +137,14 @@ class BridgeTowerImageProcessor:
             ValueError: the file is not a JSON object, or a setting is wrong.
         """
         hub = take_hub_options(settings)
-        source = FileSource(name_or_folder, _CONFIG_FILE, options=hub)
-        path, config = source.find(_CONFIG_FILE), None
+        source = FileSource(name_or_folder, CONFIG_FILE, options=hub)
+        path, config = source.find(CONFIG_FILE), None
         if path is not None:
             config = _read_object(path)
         elif (path := source.find(_NESTED_CONFIG_FILE)) is not None:
             config = _read_object(path).get("image_processor")
         if path is None or not isinstance(config, Mapping):
-            raise FileNotFoundError(f"{source}/{_CONFIG_FILE} does not exist; pass a folder that holds {_CONFIG_FILE}, "
+            raise FileNotFoundError(f"{source}/{CONFIG_FILE} does not exist; pass a folder that holds {CONFIG_FILE}, "
                                     f"or {_NESTED_CONFIG_FILE} with image_processor settings")
         try:
             return cls._from_config(config, settings, str(path))
@@ -188,7 +188,7 @@ class BridgeTowerImageProcessor:
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> list[str]:
         """Write `preprocessor_config.json`, which the Hugging Face port reads as well; the path of the file."""
-        path = Path(folder).expanduser() / _CONFIG_FILE
+        path = Path(folder).expanduser() / CONFIG_FILE
         self.to_json_file(path)
         return [str(path)]
 

@@ -13,7 +13,7 @@ from ..files import write_json
 from ..known import nearest
 from .encoding import Encoding
 from .hub_files import HUB_OPTIONS
-from .image_processor import BridgeTowerImageProcessor
+from .image_processor import CONFIG_FILE, BridgeTowerImageProcessor
 from .text_options import TextOptions
 from .tokenizer import BridgeTowerTokenizer
 
@@ -60,7 +60,10 @@ class BridgeTowerProcessor:
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> list[str]:
         """Write what `from_pretrained` reads; the paths of the files."""
-        return [*self.image_processor.save_pretrained(folder), *self.tokenizer.save_pretrained(folder)]
+        path = Path(folder).expanduser() / CONFIG_FILE
+        # The name of the class is what the port's AutoProcessor looks for.
+        write_json(path, {**self.image_processor.to_dict(), **self.to_dict()})
+        return [str(path), *self.tokenizer.save_pretrained(folder)]
 
     @property
     def model_input_names(self) -> list[str]:

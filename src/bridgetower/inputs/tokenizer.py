@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ class BridgeTowerTokenizer(Vocabulary):
         self._lock = threading.Lock()  # truncation is a state of the library's tokenizer
         self.lowercase = lowercase
         self.name_or_path = ""
-        self.model_max_length: int = settings.get("model_max_length") or _MODEL_MAX_LENGTH
+        self.model_max_length = _length(settings.get("model_max_length"))
         self.padding_side: str = settings.get("padding_side") or "right"
         self.truncation_side: str = settings.get("truncation_side") or "right"
         check_side("padding_side", self.padding_side)
@@ -130,13 +131,15 @@ class BridgeTowerTokenizer(Vocabulary):
         for name in settings:
             if name not in known:
                 raise ValueError(f"{name!r} is not a setting of the tokenizer{nearest(name, known)}")
-        stored = read_tokenizer(source, settings)
-        chosen = {name: stored.settings[name] for name in (*_SETTINGS, *SPECIAL_TOKEN_NAMES) if name in stored.settings}
-        lowercase = stored.kind == "bert" and bool(getattr(stored.tokenizer.normalizer, "lowercase", False))
         try:
+            stored = read_tokenizer(source, settings)
+            chosen = {name: value for name, value in stored.settings.items()
+                      if name in (*_SETTINGS, *SPECIAL_TOKEN_NAMES)}
+            lowercase = stored.kind == "bert" and bool(getattr(stored.tokenizer.normalizer, "lowercase", False))
             tokenizer = cls(stored.tokenizer, stored.kind, lowercase, **chosen)
-        except ValueError as error:
-            raise ValueError(f"{source}: {error}") from error
+        except (ValueError, TypeError, AttributeError) as error:
+            message = str(error)
+            raise ValueError(message if str(source) in message else f"{source}: {message}") from error
         tokenizer.name_or_path = str(name_or_folder)
         return tokenizer
 
@@ -156,6 +159,17 @@ class BridgeTowerTokenizer(Vocabulary):
         write_text(target / "tokenizer.json", self._tokenizer.to_str(pretty=True))
         write_json(target / "tokenizer_config.json", config)
         return str(target / "tokenizer_config.json"), str(target / "tokenizer.json")
+
+    def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
+                        ) -> tuple[str, ...]:
+        """Write vocab.json and merges.txt, or vocab.txt, without added tokens; their paths."""
+        with TemporaryDirectory() as folder:
+            names = [Path(path).name for path in self._tokenizer.model.save(folder, filename_prefix)]
+            texts = [(Path(folder) / name).read_text(encoding="utf-8") for name in names]
+        paths = [Path(save_directory).expanduser() / name for name in names]
+        for path, text in zip(paths, texts, strict=True):
+            write_text(path, text)
+        return tuple(map(str, paths))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_lock"}
@@ -359,6 +373,15 @@ class BridgeTowerTokenizer(Vocabulary):
         fill = {"input_ids": self._padding_id(), "token_type_ids": self.pad_token_type_id}
         return pad_rows(join_rows(encoded_inputs), options, fill, options.padding_side or self.padding_side,
                         return_attention_mask)
+
+
+def _length(value: Any) -> int:
+    """The longest text that a model takes, in tokens."""
+    if value is None:
+        return _MODEL_MAX_LENGTH
+    if not isinstance(value, int | float) or value < 1:
+        raise ValueError(f"model_max_length={value!r} must be a positive number of tokens")
+    return int(value)
 
 
 def _rows(text: Any, text_pair: Any, is_split: bool) -> tuple[list[Any], bool]:

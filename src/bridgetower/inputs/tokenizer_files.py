@@ -18,6 +18,7 @@ __all__ = ["DEFAULT_TOKENS", "Kind", "StoredTokenizer", "frame", "read_tokenizer
 
 Kind = Literal["roberta", "bert"]
 
+_BYTES = 256
 _NEEDS = "tokenizer.json, vocab.json with merges.txt, or vocab.txt"
 _FILES: dict[Kind, tuple[str, ...]] = {"roberta": ("vocab.json", "merges.txt"), "bert": ("vocab.txt",)}
 #: The special tokens of each kind, by name.
@@ -56,8 +57,8 @@ def tokenizer_source(name: Any, options: Mapping[str, Any]) -> FileSource:
     try:
         return FileSource(name, _NEEDS, None, options)
     except FileNotFoundError:
-        known = ", ".join(TOKENIZERS)
-        raise FileNotFoundError(f"tokenizer {str(name)!r} is neither a folder nor one of {known}, nor a name on the "
+        names = ", ".join(TOKENIZERS)
+        raise FileNotFoundError(f"tokenizer {str(name)!r} is neither a folder nor one of {names}, nor a name on the "
                                 f"Hugging Face hub (owner/name); pass a folder with {_NEEDS}") from None
 
 
@@ -148,9 +149,12 @@ def _from_tokenizer_json(path: Path) -> tuple[Tokenizer, Kind]:
 
 def _byte_level_bpe(vocabulary: Path, merges: Path, tokens: Mapping[str, str]) -> Tokenizer:
     """RoBERTa's pipeline around a BPE model; a missing mask token becomes the last id."""
-    for token, index in _object_in(vocabulary).items():
+    ids = _object_in(vocabulary)
+    for token, index in ids.items():
         if not isinstance(index, int):
             raise ValueError(f"{vocabulary} is damaged: the id of token {token!r} is {index!r}")
+    if len(ids) > _BYTES + len(tokens) and not merges.read_bytes().strip():
+        raise ValueError(f"{merges} is damaged: it is empty, but {vocabulary} has tokens of several bytes")
     try:
         model = models.BPE.from_file(str(vocabulary), str(merges))
     except Exception as error:  # see above; the vocabulary is in order
@@ -196,8 +200,12 @@ def _add_tokens(tokenizer: Tokenizer, kind: Kind, settings: Mapping[str, Any], a
             flags = {name: token[name] for name in options if isinstance(token, Mapping) and name in token}
             wrapped = AddedToken(str(token_text(token)), **flags)
             (tokenizer.add_special_tokens if wrapped.special else tokenizer.add_tokens)([wrapped])
-    missing = [text for text in settings.get("additional_special_tokens") or () if tokenizer.token_to_id(text) is None]
-    tokenizer.add_special_tokens([AddedToken(text, normalized=False) for text in missing])
+    named = [(name, settings.get(name)) for name in SPECIAL_TOKEN_NAMES]
+    named += [("", text) for text in settings.get("additional_special_tokens") or ()]
+    for name, text in named:
+        if text and tokenizer.token_to_id(text) is None:
+            swallows_space = kind == "roberta" and name == "mask_token"
+            tokenizer.add_special_tokens([AddedToken(text, lstrip=swallows_space, normalized=False)])
 
 
 def _apply(tokenizer: Tokenizer, kind: Kind, settings: Mapping[str, Any]) -> None:
