@@ -21,6 +21,7 @@ _COLUMNAR = (".parquet", ".arrow")
 #: Stands for the bytes of an embedded picture where only the other columns are read.
 EMBEDDED = b""
 _MAX_FIELD = 1 << 27
+_BUFFER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -190,10 +191,11 @@ def _batches(path: Path, columns: list[str | None] | None) -> Iterator[pa.Record
     """Record batches of a Parquet or Arrow file; of `columns` only (a struct's path alone is `NAME.path`)."""
     wanted = None if columns is None else [name for name in columns if name is not None]
     if path.suffix.lower() == ".parquet":
-        with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+        # Neither mapped nor buffered as a whole, so that memory does not grow with the file.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             yield from file.iter_batches(ROWS_AT_ONCE, columns=wanted)
         return
-    with pa.memory_map(str(path)) as source:
+    with pa.OSFile(str(path)) as source:
         reader = _open(source)
         batches = (
             (reader.get_batch(index) for index in range(reader.num_record_batches))
