@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from bridgetower.files import FileSet, folder_beside, write_beside, write_json, write_text
+from bridgetower.files import (
+    FileSet,
+    FolderInUseError,
+    folder_beside,
+    locked_folder,
+    write_beside,
+    write_json,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -61,3 +72,30 @@ def test_a_set_of_files_appears_together(tmp_path: Path, fails: bool) -> None:
         assert names(tmp_path) == ["source"]
     else:
         assert (tmp_path / "out" / "a").read_text() == "text" and (tmp_path / "out" / "b").read_text() == "copied"
+
+
+def test_one_program_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
+    with locked_folder(tmp_path / "out"):
+        with pytest.raises(FolderInUseError, match=r"out is being written by process \d+ on "), \
+                locked_folder(tmp_path / "out"):
+            pass
+        (tmp_path / "out" / "result").touch()
+    with locked_folder(tmp_path / "out"):
+        pass
+    assert names(tmp_path) == ["out", "out/result"]
+
+
+def test_a_lock_that_leads_to_nothing_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError), locked_folder(tmp_path / "new" / "out"):
+        raise ValueError("bad settings")
+    assert names(tmp_path) == []
+
+
+def test_the_lock_of_a_killed_program_is_free(tmp_path: Path) -> None:
+    program = (f"import os, signal\nfrom bridgetower.files import locked_folder\n"
+               f"with locked_folder({str(tmp_path)!r}):\n    os.kill(os.getpid(), signal.SIGKILL)\n")
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    assert (tmp_path / ".lock").exists()
+    with locked_folder(tmp_path):
+        pass
+    assert names(tmp_path) == []

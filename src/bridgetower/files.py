@@ -1,17 +1,65 @@
-"""Files and folders that appear complete or not at all: written beside their place, then renamed."""
+"""Files and folders that appear complete or not at all, and folders that one program at a time writes to."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
-__all__ = ["FileSet", "folder_beside", "write_beside", "write_json", "write_text"]
+__all__ = ["FileSet", "FolderInUseError", "folder_beside", "locked_folder", "write_beside", "write_json", "write_text"]
+
+
+_LOCK = ".lock"
+
+
+class FolderInUseError(OSError):
+    """Another program is writing to a folder; the message says which."""
+
+
+@contextmanager
+def locked_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other programs from writing to a folder, which is made when it does not exist.
+
+    The lock ends with the process that holds it, however that ends, so there are no stale ones.
+
+    Raises:
+        FolderInUseError: another program holds the lock.
+    """
+    path = Path(folder) / _LOCK
+    made = _make_folders(path.parent)
+    with _lock(path) as stream:
+        try:
+            stream.write(f"process {os.getpid()} on {socket.gethostname()}")
+            stream.flush()
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            _remove_empty(made)
+
+
+def _lock(path: Path) -> TextIO:
+    while True:
+        stream = open(path, "a+", encoding="utf-8")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            holder = stream.read(200).strip() or "another process"
+            stream.close()
+            raise FolderInUseError(f"{path.parent} is being written by {holder}; wait for it, or choose another "
+                                   "folder") from None
+        # The holder before may have removed the file between opening and locking it.
+        if path.exists() and os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+            stream.truncate(0)
+            return stream
+        stream.close()
 
 
 @contextmanager

@@ -12,12 +12,14 @@ import ctypes
 import logging
 import os
 import platform
+import signal
 import sys
 import warnings
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["cpu_threads", "exit_together", "log_to_console", "set_cpu_threads", "shorten_paddlenlp_log", "tune_cpu"]
+__all__ = ["cpu_threads", "die_with_launcher", "die_with_parent", "exit_together",
+           "log_to_console", "set_cpu_threads", "shorten_paddlenlp_log", "tune_cpu"]
 
 logger = logging.getLogger(__name__)
 
@@ -138,15 +140,38 @@ def tune_cpu() -> dict[str, str]:
     return applied
 
 
+_PR_SET_PDEATHSIG = 1
+#: Statuses that all processes of a launch end with: success, and a checkpoint saved on a signal.
+_TOGETHER = (0, 75)
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """End this process when the one that started it ends, however that happens; Linux only.
+
+    Args:
+        parent: number of that process, which may be gone already; None where it is not known.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if parent is not None and os.getppid() != parent:
+            os._exit(1)
+
+
+def die_with_launcher() -> None:
+    """In a process of `paddle.distributed.launch`, end when the launcher ends; elsewhere, do nothing."""
+    if "PADDLE_TRAINER_ID" in os.environ:
+        die_with_parent()
+
+
 def exit_together(status: int) -> NoReturn:
-    """End this process with `status`; one of several that succeeded ends when all have.
+    """End this process with `status`; of several processes, one that succeeded ends when all have.
 
     Paddle's threads for gloo and for its store still run while the interpreter takes itself down, and once in some
     thirty launches that ended in SIGABRT after all work was done and saved: the launcher then reports a failed job. So
     several processes wait for each other and leave without taking anything down. One that failed waits for nobody: the
     launcher stops the others.
     """
-    if status == 0 and "paddle" in sys.modules:
+    if status in _TOGETHER and "paddle" in sys.modules:
         import paddle.distributed as dist
 
         if dist.is_initialized() and dist.get_world_size() > 1:

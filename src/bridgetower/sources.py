@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
+if TYPE_CHECKING:  # importing the package takes in no NumPy: a command that only prints its help starts without it
+    import numpy as np
 
 __all__ = ["read_weights", "register_reader"]
 
-Weights = tuple[dict[str, np.ndarray], dict[str, Any] | None]
+Weights: TypeAlias = "tuple[dict[str, np.ndarray], dict[str, Any] | None]"
 
 _readers: list[Callable[[str | Path], Weights]] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def torch_state(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 def lightning(case: str) -> dict[str, Any]:
     """What Lightning would have saved for an original case, `towers` beside the configuration as our way back does."""
     state = torch_state(tensors(case))
-    hyper_parameters = {"config": CASES[case]["config"], "towers": CASES[case]["towers"]}
+    hyper_parameters = copy.deepcopy({"config": CASES[case]["config"], "towers": CASES[case]["towers"]})
     return {"epoch": 3, "global_step": 7, "callbacks": {}, "state_dict": state, "hyper_parameters": hyper_parameters}
 
 

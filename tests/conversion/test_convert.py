@@ -249,7 +249,7 @@ def test_settings_beside_a_bare_file(tmp_path: Path) -> None:
 
 def test_broken_settings_file(original_ckpt: Path, tmp_path: Path) -> None:
     (tmp_path / "towers.json").write_text("{")
-    with pytest.raises(CheckpointError, match="towers.json is no valid JSON"):
+    with pytest.raises(CheckpointError, match="towers.json is not valid JSON"):
         plan_conversion(original_ckpt, Options(towers=tmp_path / "towers.json"))
 
 

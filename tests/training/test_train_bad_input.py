@@ -13,6 +13,7 @@ import pytest
 
 import train
 from bridgetower.preparation.train_tokenizer import save_tokenizer, train_tokenizer
+from bridgetower.training.checkpoints import write_manifest
 from tests.miniature import MODEL, write_experiment
 
 VQA = {"name": "vqa"}
@@ -137,9 +138,11 @@ def test_output_folder_of_an_earlier_run(complaint: Callable[..., str], tmp_path
     for name in ("optimizer.pdopt", "scheduler.pdparams"):
         paddle.save({"a": paddle.zeros([1])}, str(checkpoint / name))
     (checkpoint / "trainer_state.json").write_text(json.dumps({"global_step": 7}))
+    write_manifest(checkpoint, 8)
     message = complaint()
     assert "checkpoint-7" in message and "--resume_from_checkpoint last" in message
     message = complaint(flags=("--resume_from_checkpoint", "last"))
     assert str(checkpoint) in message and "missing in the file" in message
     (checkpoint / "trainer_state.json").write_text("{}")
+    write_manifest(checkpoint, 8)
     assert "trainer_state.json has no global_step" in complaint(flags=("--resume_from_checkpoint", "last"))

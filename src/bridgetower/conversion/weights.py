@@ -1,4 +1,4 @@
-"""Any checkpoint as our names and our configuration."""
+"""Any checkpoint as tensors by their Paddle names and the fields of a configuration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORDS = "text_tower.embeddings.word_embeddings.weight"
 
 
 def mapped_tensors(checkpoint: Checkpoint) -> tuple[dict[str, np.ndarray], RuleReport, bool]:
-    """The checkpoint in our names (views), what was dropped, and whether the MLM decoder is the word embeddings."""
+    """Views by Paddle names, what was dropped, and whether the MLM decoder is tied to the word embeddings."""
     try:
         tensors, report = to_paddle(checkpoint.tensors, checkpoint.layout)
     except CheckpointError as error:
@@ -35,7 +35,7 @@ def mapped_tensors(checkpoint: Checkpoint) -> tuple[dict[str, np.ndarray], RuleR
 
 
 def says_tied(checkpoint: Checkpoint) -> bool:
-    """Whether the settings let the MLM decoder be the word embedding table (the default of the port's text part)."""
+    """Whether the settings tie the MLM decoder to the word embedding table, as the port does by default."""
     config = checkpoint.config or {}
     check_settings(config)
     if checkpoint.layout == "huggingface":
@@ -44,19 +44,19 @@ def says_tied(checkpoint: Checkpoint) -> bool:
 
 
 def shapes_of(tensors: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    """Our names without `bridgetower.` to shapes."""
+    """Shapes by Paddle names without `bridgetower.`."""
     return {name.removeprefix(BASE_PREFIX): array.shape for name, array in tensors.items()}
 
 
 def config_of(checkpoint: Checkpoint, tensors: Mapping[str, np.ndarray], tied: bool) -> dict[str, Any]:
-    """The fields of our `config.json` for a checkpoint that `mapped_tensors` read.
+    """The fields of `config.json` for a checkpoint that `mapped_tensors` has read.
 
     Raises:
-        UnknownSettingError: a value is neither in the weights nor in the settings.
+        UnknownSettingError: a required value is neither in the weights nor in the settings.
     """
     if checkpoint.layout == "paddle":
         if checkpoint.config is None:
-            raise UnknownSettingError("our weights have lost their config.json; put it beside them")
+            raise UnknownSettingError("these are weights of this project without their config.json; put it beside them")
         return dict(checkpoint.config)
     shapes = shapes_of(tensors)
     tasks = [task for task in TASK_CLASSES if f"{task}_classifier.0.weight" in checkpoint.tensors]
@@ -69,12 +69,12 @@ def load_weights(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any
     """Read any checkpoint that this package understands.
 
     Args:
-        path: an original `.ckpt`, a torch state dict, a Hugging Face folder, a folder or weight file of ours, a single
-            tower, or a name on the Hugging Face hub.
+        path: an original `.ckpt`, a torch state dict, a Hugging Face folder, a folder or weight file of this project,
+            a single tower, or a name on the Hugging Face hub.
 
     Returns:
-        Our names to float32 arrays (read-only views of the file where it has float32 in our arrangement); and the
-        fields of a `BridgeTowerConfig`, or None when the file does not say enough.
+        Float32 arrays by Paddle names (read-only views of the file where nothing has to be converted or transposed),
+        and the fields of a `BridgeTowerConfig`, or None when the file does not contain enough to know them.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.

@@ -96,9 +96,9 @@ class Collator:
         """Token ids, and the masked ones when asked for."""
         false_texts = len(samples[0].false_texts)
         texts = [text for sample in samples for text in (sample.text, *sample.false_texts)]
-        encoded = self._words.encode(texts, self.max_text_len)  # type: ignore[arg-type]
+        encoded = self._words.encode_texts(texts, self.max_text_len)  # type: ignore[arg-type]
         width = self.max_text_len if self.padding == "max_length" else max(map(len, encoded.ids))
-        batch = self._words.pad(encoded.ids, width)
+        batch = self._words.pad_ids(encoded.ids, width)
         if self.mlm:
             rows = slice(None, None, 1 + false_texts)
             batch |= self._masked(samples, encoded.ids[rows], encoded.special_tokens_mask[rows], width)
@@ -111,9 +111,9 @@ class Collator:
         self, samples: Sequence[Sample], ids: list[list[int]], special_mask: list[list[int]], width: int
     ) -> Batch:
         # Always on max_text_len positions: the draws, and the budget of whole words, must not depend on the batch.
-        padded = self._words.pad(ids, self.max_text_len)
+        padded = self._words.pad_ids(ids, self.max_text_len)
         padding = padded["attention_mask"] == 0
-        special = (self._words.pad(special_mask, self.max_text_len)["input_ids"] == 1) | padding
+        special = (self._words.pad_ids(special_mask, self.max_text_len)["input_ids"] == 1) | padding
         draws = draw_masking([draw_stream("mlm", s.seed, s.epoch, s.sample_index) for s in samples], self.max_text_len)
         if self.whole_word_masking:
             continuation = self._words.is_continuation(padded["input_ids"])
@@ -121,7 +121,7 @@ class Collator:
         else:
             selected = select_tokens(special, draws.select, self.mlm_probability)
         masked, labels = mask_tokens(
-            padded["input_ids"], selected, draws, self._words.mask_token_id, self._words.vocab_size
+            padded["input_ids"], selected, draws, self._words.mask_token_id, len(self._words)
         )
         return {"mlm_input_ids": masked[:, :width], "mlm_labels": labels[:, :width]}
 

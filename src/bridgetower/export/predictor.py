@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..inputs.processor import BridgeTowerProcessor, ImageInput
+from ..inputs.picture_arrays import ImageInput
+from ..inputs.processor import BridgeTowerProcessor
 from ..runtime import cpu_threads, set_cpu_threads
 from .manifest import LABELS_FILE, Manifest
 
@@ -138,7 +139,9 @@ class BridgeTowerPredictor:
 
     def tokenize(self, texts: str | Sequence[str]) -> dict[str, np.ndarray]:
         """`input_ids` and `attention_mask` (B, L) of texts, cut to the manifest's `max_text_len`."""
-        return self.processor.tokenizer(texts, padding=True, truncation=True, max_length=self.manifest.max_text_len)
+        return self.processor.tokenizer(texts if isinstance(texts, str) else list(texts), padding=True, truncation=True,
+                                        max_length=self.manifest.max_text_len, return_token_type_ids=False,
+                                        return_tensors="np")
 
     def prepare_images(self, images: ImageInput | Sequence[ImageInput]) -> np.ndarray:
         """`pixel_values` (M, 3, S, S) of pictures: PIL images of any mode, or uint8 arrays."""

@@ -34,6 +34,7 @@ class BridgeTowerTrainingArguments(TrainingArguments):
         report_to: Any = None
         do_eval: bool = False
         amp_custom_black_list: Any = None
+        per_device_train_batch_size: int = 8
 
     config_name: str = _flag("config_name", "")
     data_root: str = _flag("data_root", "data")

@@ -1,41 +1,105 @@
-"""Checkpoint folders of training: finding the newest complete one, and reading only what is safe to read."""
+"""Checkpoint folders of training: complete with their manifest, and read only after they were checked."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import pickle
+import logging
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..conversion.errors import CheckpointError
+from ..conversion.readers.checked_pickle import check_pickle
 from ..experiment import SettingsError
+from ..files import write_json
+from .trainer_state import training_state
 
-__all__ = ["check_checkpoint", "checkpoint_to_resume", "newest_checkpoint", "training_step"]
+__all__ = ["MANIFEST", "check_checkpoint", "check_file", "checkpoints_by_step", "complete_checkpoints",
+           "newest_checkpoint", "remove_checkpoints", "rotate_checkpoints", "samples_per_update", "write_manifest"]
 
+logger = logging.getLogger(__name__)
+
+#: Written last, with the size and hash of every other file: a folder without it is incomplete.
+MANIFEST = "manifest.json"
 _FOLDER = re.compile(r"checkpoint-(\d+)")
-#: Written in this order, so that a folder with the last one is complete.
 _FILES = ("model_state.pdparams", "trainer_state.json", "scheduler.pdparams")
-
-#: All that the files of a checkpoint need to build: numbers, arrays and the states of random generators.
-_ALLOWED = {(module, name) for package in ("numpy.core", "numpy._core") for module, name in (
-    (f"{package}.multiarray", "_reconstruct"), (f"{package}.multiarray", "scalar"), (f"{package}.numeric",
-                                                                                    "_frombuffer"))}
-_ALLOWED |= {("numpy", "ndarray"), ("numpy", "dtype"), ("collections", "OrderedDict"), ("_codecs", "encode"),
-             ("paddle.base.libpaddle", "GeneratorState")}
-
-
-class _HarmlessUnpickler(pickle.Unpickler):
-    """Refuses to build anything but what a checkpoint needs."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it calls {module}.{name}, which no checkpoint needs")
-        return super().find_class(module, name)
+_PICKLES = (".pdparams", ".pdopt", ".pth")
 
 
 def _optimizer_files(shards: int) -> tuple[str, ...]:
-    """The states of the optimiser: one file, or with sharding one a shard."""
+    """The states of the optimiser: one file, or with sharding one per shard."""
     return ("optimizer.pdopt",) if shards == 1 else tuple(f"optimizer.shard{i:02d}.pdopt" for i in range(shards))
+
+
+def _hash(file: Path) -> str:
+    digest = hashlib.sha256()
+    with open(file, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_manifest(checkpoint: Path, samples_per_update: int) -> None:
+    """Complete a checkpoint.
+
+    Args:
+        checkpoint: the folder, with all other files.
+        samples_per_update: total batch of the run.
+    """
+    files = {file.name: {"size": file.stat().st_size, "sha256": _hash(file)}
+             for file in sorted(checkpoint.iterdir()) if file.is_file() and file.name != MANIFEST}
+    write_json(checkpoint / MANIFEST, {"samples_per_update": samples_per_update, "files": files})
+
+
+def _manifest(checkpoint: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint.
+
+    Raises:
+        FileNotFoundError: there is none.
+        SettingsError: it is damaged.
+    """
+    file = checkpoint / MANIFEST
+    if not file.is_file():
+        raise FileNotFoundError(f"{checkpoint} lacks {MANIFEST}, which is written last: the checkpoint is incomplete; "
+                                "choose another one, or start from its weights with --checkpoint_path")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        batch, files = manifest["samples_per_update"], manifest["files"]
+        sound = isinstance(batch, int) and batch > 0 and all(
+            Path(name).name == name and isinstance(entry["size"], int) and isinstance(entry["sha256"], str)
+            for name, entry in files.items())
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError):
+        sound = False
+    if not sound:
+        raise SettingsError(f"{file} is damaged; resume from another checkpoint")
+    return dict(manifest)
+
+
+def samples_per_update(checkpoint: Path) -> int:
+    """Total batch of the run that wrote a checkpoint."""
+    return int(_manifest(checkpoint)["samples_per_update"])
+
+
+def _has_all_files(checkpoint: Path, shards: int | None) -> bool:
+    """Whether the files of the manifest are there in their sizes, and those that a run with `shards` needs among them.
+    """
+    try:
+        files = _manifest(checkpoint)["files"]
+    except (OSError, SettingsError):
+        return False
+    optimizer = [name for name in files if name.startswith("optimizer")]
+    wanted = _optimizer_files(shards) if shards else optimizer[:1] or _optimizer_files(1)
+    return set(files) >= {*_FILES, *wanted} and all(
+        (checkpoint / name).is_file() and (checkpoint / name).stat().st_size == entry["size"]
+        for name, entry in files.items())
+
+
+def checkpoints_by_step(folder: Path) -> dict[int, Path]:
+    """All checkpoint folders by their step."""
+    return {int(match[1]): path for path in folder.glob("checkpoint-*") if (match := _FOLDER.fullmatch(path.name))}
 
 
 def newest_checkpoint(folder: Path, shards: int | None = None) -> Path | None:
@@ -45,32 +109,43 @@ def newest_checkpoint(folder: Path, shards: int | None = None) -> Path | None:
         folder: where the checkpoints of a run are.
         shards: over how many devices its optimiser was sharded, 1 without sharding; None takes any.
     """
-    found = {int(match[1]): path for path in folder.glob("checkpoint-*") if (match := _FOLDER.fullmatch(path.name))}
-
-    def is_complete(path: Path) -> bool:
-        optimizer = [file.name for file in path.glob("optimizer*.pdopt")]
-        wanted = _optimizer_files(shards) if shards else optimizer[:1] or ("optimizer.pdopt",)
-        return all((path / file).is_file() for file in (*_FILES, *wanted))
-
-    complete = [step for step, path in found.items() if is_complete(path)]
-    return found[max(complete)] if complete else None
+    return next(complete_checkpoints(folder, shards), None)
 
 
-def training_step(checkpoint: Path) -> int:
-    """How many updates a checkpoint has seen.
+def complete_checkpoints(folder: Path, shards: int | None = None) -> Iterator[Path]:
+    """The complete checkpoints, most steps first; see `newest_checkpoint`."""
+    for _, path in sorted(checkpoints_by_step(folder).items(), reverse=True):
+        if _has_all_files(path, shards):
+            yield path
 
-    Raises:
-        SettingsError: its trainer_state.json does not say.
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of an earlier run, which would be taken for those of the new one."""
+    for path in checkpoints_by_step(folder).values():
+        logger.info("removing %s of an earlier run", path)
+        shutil.rmtree(path)
+
+
+def rotate_checkpoints(folder: Path, limit: int, best: Path | None) -> None:
+    """Remove the checkpoints with the fewest steps.
+
+    Args:
+        folder: where they are.
+        limit: how many to keep, the best one among them; with 1, the best and the newest.
+        best: is never removed.
     """
-    file = checkpoint / "trainer_state.json"
-    try:
-        return int(json.loads(file.read_text(encoding="utf-8"))["global_step"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"{file} has no global_step ({error}); resume from another checkpoint") from None
+    newest = [path for _, path in sorted(checkpoints_by_step(folder).items(), reverse=True)]
+    kept = newest[:limit]
+    if best in newest and best not in kept:
+        kept = [*kept[:max(1, limit - 1)], best]
+    for path in newest:
+        if path not in kept:
+            logger.info("removing %s, as --save_total_limit is %d", path, limit)
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def check_checkpoint(checkpoint: Path, shards: int = 1) -> None:
-    """Check that training can go on from a folder and that its files hold numbers only.
+    """Check that training can go on from a folder: its files are whole and hold numbers only.
 
     PaddleNLP's Trainer unpickles them, which would run whatever a file of unknown origin tells it to.
 
@@ -84,7 +159,7 @@ def check_checkpoint(checkpoint: Path, shards: int = 1) -> None:
     """
     wanted = _optimizer_files(shards)
     found = sorted(file.name for file in checkpoint.glob("optimizer*.pdopt"))
-    missing = [file for file in (*_FILES, *wanted) if not (checkpoint / file).is_file()]
+    missing = [file for file in (*_FILES, *wanted) if not (checkpoint / file).exists()]
     if found and found != sorted(wanted):
         raise SettingsError(f"{checkpoint} holds {', '.join(found)}, but this run needs {', '.join(wanted)}: resume "
                             "with the --sharding and the number of devices that it was saved with, or start from its "
@@ -92,42 +167,27 @@ def check_checkpoint(checkpoint: Path, shards: int = 1) -> None:
     if missing:
         raise FileNotFoundError(f"{checkpoint} lacks {', '.join(missing)}: training cannot go on from it; choose "
                                 "another checkpoint, or start from its weights with --checkpoint_path")
-    training_step(checkpoint)
+    training_state(checkpoint)
     for file in sorted(checkpoint.iterdir()):
-        if file.suffix not in (".pdparams", ".pdopt", ".pth"):
-            continue
-        try:
-            with open(file, "rb") as stream:
-                _HarmlessUnpickler(stream, encoding="latin1").load()
-        except Exception as error:  # a broken pickle raises anything
-            raise SettingsError(f"{file} cannot be read safely: {error}. Resume only from your own, complete "
-                                "checkpoints") from None
+        if file.suffix in _PICKLES:
+            check_file(file)
+    for name, entry in _manifest(checkpoint)["files"].items():
+        file = checkpoint / name
+        if not file.is_file():
+            raise FileNotFoundError(f"{checkpoint} lacks {name}: training cannot go on from it; choose another "
+                                    "checkpoint, or start from its weights with --checkpoint_path")
+        if file.stat().st_size != entry["size"] or _hash(file) != entry["sha256"]:
+            raise SettingsError(f"{file} is not what the checkpoint was completed with; resume from another one")
 
 
-def checkpoint_to_resume(args: Any) -> str | None:
-    """The checkpoint that the run goes on from, checked.
-
-    `--resume_from_checkpoint last` means the newest complete one in the output folder.
+def check_file(file: Path) -> None:
+    """Check that a pickled file holds numbers only.
 
     Raises:
-        FileNotFoundError: when it does not exist or lacks files.
-        SettingsError: when its files are not to be trusted, or the output folder holds checkpoints of an earlier run,
-            which a new run would rotate away.
+        SettingsError: it does not, or it is broken.
     """
-    folder = Path(args.output_dir)
-    newest = newest_checkpoint(folder)
-    if args.do_train and args.resume_from_checkpoint:
-        shards = max(1, args.sharding_parallel_degree)
-        path: Path | None = Path(args.resume_from_checkpoint)
-        if args.resume_from_checkpoint == "last":
-            path = newest_checkpoint(folder, shards) or newest
-        if path is None or not path.is_dir():
-            raise FileNotFoundError(f"--resume_from_checkpoint {args.resume_from_checkpoint}: there is no checkpoint "
-                                    f"in {path or folder}; leave the flag out to start anew")
-        check_checkpoint(path, shards)
-        return str(path)
-    if args.do_train and newest and not args.overwrite_output_dir:
-        raise SettingsError(f"--output_dir {folder} holds {newest.name} of an earlier run; add "
-                            "--resume_from_checkpoint last to go on, --overwrite_output_dir to start anew, or choose "
-                            "another folder")
-    return None
+    try:
+        check_pickle(file)
+    except (CheckpointError, OSError) as error:
+        raise SettingsError(f"{file} cannot be read safely: {error}. Resume only from your own, complete "
+                            "checkpoints") from None

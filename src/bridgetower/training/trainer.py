@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -27,9 +28,12 @@ from ..tasks import Task
 from ..tasks.metrics import Metrics
 from ..tasks.predictions import AnswerNames, PredictionSource
 from .callbacks import MetricsFile, MovedFolder, ReadableProgress
-from .checkpoints import training_step
+from .checkpoints import MANIFEST, rotate_checkpoints, samples_per_update, write_manifest
 from .optimization import AdamW, learning_rate_schedule, parameter_groups
 from .precision import keep_in_float32, load_state, save_as_float32
+from .preemption import Preemption
+from .resuming import checked_loads
+from .trainer_state import resumed_step, training_step
 
 __all__ = ["BridgeTowerTrainer", "WholeUpdates"]
 
@@ -76,6 +80,8 @@ class BridgeTowerTrainer(Trainer):
         self.answers = answers
         self._train_metrics = Metrics()
         self._resumed_from: str | None = None
+        self._first_step = 0
+        self.preemption = Preemption()
         super().__init__(*args, **kwargs)
         if self.args.fp16_opt_level == "O2" and (self.args.bf16 or self.args.fp16):
             save_as_float32(self.model)
@@ -88,6 +94,7 @@ class BridgeTowerTrainer(Trainer):
             self.add_callback(ReadableProgress())
         self.add_callback(MetricsFile())
         self.add_callback(MovedFolder())
+        self.add_callback(self.preemption)
         if self.args.early_stopping_patience:
             self.add_callback(EarlyStoppingCallback(self.args.early_stopping_patience))
 
@@ -102,12 +109,34 @@ class BridgeTowerTrainer(Trainer):
             UnreadableImageError: more images than the limit are unreadable.
         """
         self._resumed_from = resume_from_checkpoint
-        result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        if resume_from_checkpoint:
+            self._first_step = self._step_to_resume(Path(resume_from_checkpoint))
+        with checked_loads(self._first_step):
+            result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
         skipped = sum(all_gather_objects(self.train_dataset.num_unreadable))
         if skipped:
             logger.warning("%d unreadable images were skipped in training; the warnings above name them", skipped)
         result.metrics["skipped_images"] = skipped
         return result
+
+    @property
+    def _samples_per_update(self) -> int:
+        args = self.args
+        return args.per_device_train_batch_size * args.gradient_accumulation_steps * args.dataset_world_size
+
+    def _step_to_resume(self, checkpoint: Path) -> int:
+        """The updates that a checkpoint has seen, counted in the total batch of this run."""
+        step, before, now = training_step(checkpoint), samples_per_update(checkpoint), self._samples_per_update
+        first = resumed_step(step, before, now, len(self.train_dataset), self.args.dataloader_drop_last)
+        if before != now:
+            logger.warning("%s was trained with %d samples per update, this run takes %d: its step %d counts as step "
+                           "%d", checkpoint, before, now, step, first)
+        return first
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and self._first_step != training_step(Path(checkpoint)):
+            self.lr_scheduler.step(self._first_step)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str | None = None) -> None:
         """Nothing: the model was built with the checkpoint's weights, which also told whether they fit."""
@@ -119,9 +148,33 @@ class BridgeTowerTrainer(Trainer):
         return keep_in_float32(model)
 
     def _save_checkpoint(self, model: nn.Layer, metrics: Any = None) -> None:
-        super()._save_checkpoint(model, metrics)
-        if self.args.local_rank == -1:  # a single process, where the Trainer would never delete an old checkpoint
-            self._rotate_checkpoints(use_mtime=True, output_dir=self.args.output_dir)
+        """Write a checkpoint, its manifest last; only then do older ones go."""
+        args = self.args
+        folder = Path(args.output_dir) / f"checkpoint-{self.state.global_step}"
+        if args.should_save:  # one of that name is incomplete from now on
+            (folder / MANIFEST).unlink(missing_ok=True)
+        self._wait_for_all()
+        try:
+            super()._save_checkpoint(model, metrics)
+            self._wait_for_all()
+            if args.should_save:
+                write_manifest(folder, self._samples_per_update)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            free = shutil.disk_usage(args.output_dir).free / 1e9
+            raise OSError(f"{folder} could not be written ({error.strerror or error}; {free:.1f} GB free); it was "
+                          "removed, earlier checkpoints are kept. Make room and go on with --resume_from_checkpoint "
+                          "last") from error
+        if args.should_save and (args.save_total_limit or 0) > 0:
+            best = self.state.best_model_checkpoint
+            rotate_checkpoints(Path(args.output_dir), args.save_total_limit, Path(best) if best else None)
+
+    def _wait_for_all(self) -> None:
+        if self.args.world_size > 1:
+            paddle.distributed.barrier()
+
+    def _rotate_checkpoints(self, use_mtime: bool = False, output_dir: str | None = None) -> None:
+        """Nothing: PaddleNLP asks for it before the new checkpoint is complete, and goes by the date of folders."""
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         # The Trainer itself restores the random generators only when it resumes in the middle of an epoch.
@@ -141,8 +194,16 @@ class BridgeTowerTrainer(Trainer):
                 f"{args.train_batch_size * args.gradient_accumulation_steps * args.dataset_world_size} of an update")
         if self._resumed_from:
             updates = len(sampler) // args.gradient_accumulation_steps
-            sampler.skip_batches = training_step(Path(self._resumed_from)) % updates * args.gradient_accumulation_steps
+            sampler.skip_batches = self._first_step % updates * args.gradient_accumulation_steps
         return sampler
+
+    def check_data(self) -> None:
+        """Refuse training data that are fewer than one update.
+
+        Raises:
+            SettingsError: says how many are needed.
+        """
+        self._get_train_sampler()
 
     def get_train_dataloader(self) -> DataLoader:
         """The batches of training; those that a resumed run has seen are not read."""

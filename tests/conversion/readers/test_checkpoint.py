@@ -1,4 +1,4 @@
-"""From a path to named tensors: containers by content, folders, settings, and what is no checkpoint."""
+"""From a path to named tensors: containers by content, folders, settings, and what is not a checkpoint."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_missing_shard(tmp_path: Path) -> None:
     ({"weight_map": {"a": "model-0.safetensors"}}, "disagree about tensor"),
     ({"weight_map": {"a": 3}}, "no weight_map"),
     ({"weights": {}}, "no weight_map"),
-    ([1], "no JSON object"),
+    ([1], "not hold a JSON object"),
 ])  # fmt: skip
 def test_broken_index(index: Any, message: str, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
@@ -177,20 +177,20 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content, message", [
     (b"", "empty"),
-    (b"some text, not weights\n", "no torch, safetensors or Paddle file"),
-    (b"<!DOCTYPE html><html>404 not found</html>", "no torch, safetensors or Paddle file"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "no torch, safetensors or Paddle file"),
-    (b'{"a": 1}', "no torch, safetensors or Paddle file"),
+    (b"some text, not weights\n", "not a torch, safetensors or Paddle file"),
+    (b"<!DOCTYPE html><html>404 not found</html>", "not a torch, safetensors or Paddle file"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "not a torch, safetensors or Paddle file"),
+    (b'{"a": 1}', "not a torch, safetensors or Paddle file"),
     (b"PK\x03\x04 but then nothing", "zip archive"),
     (b"\x80\x04", "broken pickle"),
     (pickle.dumps([1, 2]), "no dictionary of tensors"),
     (pickle.dumps({}), "no tensors"),
-    (pickle.dumps({"a": 1}), "'a' is no tensor but a int"),
-    (pickle.dumps({1: np.ones(2)}), "name is no text"),
+    (pickle.dumps({"a": 1}), "'a' is not a tensor but a int"),
+    (pickle.dumps({1: np.ones(2)}), "name is not text"),
     (pickle.dumps({"a": np.array([object()])}), "objects"),
     (pickle.dumps({"state_dict": {"a": np.ones}}), "'a' is made by numpy.ones, which may not run"),
-    (pickle.dumps({"a": np.ones(2)}), "no BridgeTower, METER"),
-    (pickle.dumps({"text_tower.a": np.ones(2)}) + b"more", "4 bytes too many"),
+    (pickle.dumps({"a": np.ones(2)}), "not a BridgeTower, METER"),
+    (pickle.dumps({"text_tower.a": np.ones(2)}) + b"more", "4 unexpected bytes"),
 ])  # fmt: skip
 def test_not_a_checkpoint(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"

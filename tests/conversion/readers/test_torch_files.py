@@ -178,7 +178,7 @@ def test_every_truncation_is_a_clean_error(is_zip: bool) -> None:
 
 def test_extra_bytes_after_a_legacy_file() -> None:
     data = bytes(_saved({"a": torch.ones(3)}, False))
-    with pytest.raises(CheckpointError, match="4 bytes too many"):
+    with pytest.raises(CheckpointError, match="4 unexpected bytes"):
         read_legacy(memoryview(data + b"0000"))
 
 

@@ -1,4 +1,4 @@
-"""The shapes that a configuration asks for, and the check that a checkpoint has exactly them."""
+"""The shapes of all tensors of a configuration, and the check that a checkpoint has exactly these."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def _head_shapes(config: Settings, present: set[str]) -> dict[str, tuple[int, ..
     """Shapes of the heads of which at least one tensor is present."""
     width, vocabulary = config["hidden_size"], config["text_config"]["vocab_size"]
     size = config.get("contrastive_hidden_size", 0)
-    # The original's ITC heads read raw tower states, the port's (which has a logit scale) projected ones.
+    # The original's ITC heads read the states of the towers; those of the port, which has a logit scale, read
+    # projected states.
     is_port = "logit_scale" in present
     text_width = width if is_port else config["text_config"]["hidden_size"]
     image_width = width if is_port else config["vision_config"]["hidden_size"]
@@ -110,7 +111,7 @@ def expected_shapes(config: Settings, present: Iterable[str]) -> dict[str, tuple
     """Name to shape of every tensor of a model.
 
     Args:
-        config: the fields of our `config.json`.
+        config: the fields of `config.json`.
         present: names of tensors; a head belongs to the model if one of its tensors is among them.
     """
     expected: dict[str, tuple[int, ...]] = {}
@@ -128,7 +129,7 @@ def check_shapes(shapes: Shapes, config: Settings) -> None:
     """Check that the tensors are exactly those of the configuration, each with its shape.
 
     Raises:
-        CheckpointError: a tensor is missing, too many, or has another shape.
+        CheckpointError: a tensor is missing, does not belong to the model, or has another shape.
     """
     expected = expected_shapes(config, shapes)
     missing = [name for name in expected if name not in shapes]
@@ -136,10 +137,10 @@ def check_shapes(shapes: Shapes, config: Settings) -> None:
     if missing:
         raise CheckpointError(f"{_some(missing)} missing; the checkpoint is incomplete or cut off")
     if extra:
-        raise CheckpointError(f"{_some(extra)} too many; the checkpoint is of another model or a mixture of two")
+        raise CheckpointError(f"{_some(extra)} unexpected; the checkpoint is of another model or a mixture of two")
     for name, shape in expected.items():
         if shapes[name] != shape:
-            raise CheckpointError(f"{name} has shape {shapes[name]}, the rest of the checkpoint asks for {shape}")
+            raise CheckpointError(f"{name} has shape {shapes[name]}, but the rest of the checkpoint needs {shape}")
 
 
 def _some(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""From a path to named tensors: which container it is, which layout, and what settings it carries."""
+"""Open a checkpoint: find its container, its named tensors, their layout and the settings that come with them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .torch_files import LEGACY_MAGIC, ZIP_MAGIC, read_legacy, read_plain_pickle
 
 logger = logging.getLogger(__name__)
 
-#: Weight files of a folder, the first that exists is read.
+#: Weight files of a folder; the first one that exists is read.
 WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -35,7 +35,7 @@ _PADDLE_NAMES = "StructuredToParameterName@@"
 
 
 class LazyTensors(Mapping[str, np.ndarray]):
-    """Name to array; an array is a view of the mapped file, its checksum verified when it is first asked for."""
+    """Arrays by name, as views of the mapped file; a checksum is verified when its tensor is first read."""
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
         self._entries = dict(entries)
@@ -59,14 +59,14 @@ class LazyTensors(Mapping[str, np.ndarray]):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was opened, not yet read.
+    """A checkpoint that is open; its tensors are read when they are used.
 
     Attributes:
         path: the file or folder.
         files: the weight files behind it.
-        tensors: source names to arrays.
+        tensors: arrays by source name.
         layout: one of `bridgetower.conversion.LAYOUTS`.
-        config: the settings it carries: the original's flat configuration, a Hugging Face or our `config.json`.
+        config: its settings: the original's flat configuration, or the `config.json` of the port or of this project.
         towers: sizes of its towers, from a `towers.json` beside it.
     """
 
@@ -77,18 +77,13 @@ class Checkpoint:
     config: dict[str, Any] | None
     towers: dict[str, Any] | None
 
-    @property
-    def num_bytes(self) -> int:
-        """Size of the weight files."""
-        return sum(file.stat().st_size for file in self.files)
-
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Open a checkpoint: a file of torch, safetensors or Paddle, or a folder with one (or its shards).
+    """Open a checkpoint: a file of torch, safetensors or Paddle, or a folder with such a file or its shards.
 
     Raises:
-        CheckpointError: it is no checkpoint, is broken, or needs something that may not be run. The text starts with
-            the path.
+        CheckpointError: it is not a checkpoint, is broken, or contains something that may not be run. The message
+            starts with the path.
         FileNotFoundError: there is nothing at `path`.
     """
     path = Path(path)
@@ -102,7 +97,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         else:
             tensors, config, towers = _read_file(path)
             files = (path,)
-            # Settings beside a file without its own: `X.config.json` of `X.pdparams`, or those of its folder.
+            # Settings beside a file that has none of its own: `X.config.json` of `X.pdparams`, or those of its folder.
             config = config or _first_json(path.with_name(f"{path.stem}.config.json"), path.with_name("config.json"))
         towers = towers or _first_json((path if path.is_dir() else path.parent) / "towers.json")
         return Checkpoint(path, files, LazyTensors(tensors), detect_layout(list(tensors)), config, towers)
@@ -111,7 +106,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
+    """Read a JSON object.
 
     Raises:
         CheckpointError: the file holds something else.
@@ -119,9 +114,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} is no valid JSON ({error})") from error
+        raise CheckpointError(f"{path.name} is not valid JSON ({error})") from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path.name} holds no JSON object")
+        raise CheckpointError(f"{path.name} does not hold a JSON object")
     return value
 
 
@@ -159,7 +154,7 @@ def _read_folder(folder: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any] | None]:
-    """Tensors by name, settings and tower sizes inside the file; the container is found out from its first bytes."""
+    """Tensors by name, settings and tower sizes of a file, whose first bytes show which container it is."""
     data = map_file(path)
     start = bytes(data[:16])
     if looks_like_safetensors(data):
@@ -171,7 +166,7 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None, dict[
     elif start[:1] == b"\x80" or start[:1] in (b"(", b"}", b"c"):
         content = read_plain_pickle(data)
     else:
-        raise CheckpointError(f"{path.name} is no torch, safetensors or Paddle file; was it downloaded fully?")
+        raise CheckpointError(f"{path.name} is not a torch, safetensors or Paddle file; was the download complete?")
     return _state_dict(content), *_settings(content)
 
 
@@ -179,7 +174,7 @@ def _state_dict(content: Any) -> dict[str, Any]:
     """The named tensors of an unpickled file.
 
     Raises:
-        CheckpointError: there are none, or one needs a name that may not be called.
+        CheckpointError: there are none, or one can only be made by a call that may not run.
     """
     if isinstance(content, Placeholder) and content.name and content.name.module.startswith("__torch__"):
         return dict(_script_tensors(content, "", set()))
@@ -199,7 +194,7 @@ def _state_dict(content: Any) -> dict[str, Any]:
 
 def _tensor(name: Any, value: Any) -> TorchTensor | NumpyArray:
     if not isinstance(name, str):
-        raise CheckpointError("a tensor whose name is no text; the file is broken or no state dict")
+        raise CheckpointError("a tensor whose name is not text; the file is broken or not a state dict")
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], NumpyArray):
         value = value[1]  # how Paddle stores a tensor: (its name, numbers)
     if isinstance(value, (TorchTensor, NumpyArray)):
@@ -207,11 +202,12 @@ def _tensor(name: Any, value: Any) -> TorchTensor | NumpyArray:
     if isinstance(value, (Placeholder, Name)):
         what = value if isinstance(value, Name) else value.name
         raise CheckpointError(f"tensor {name[:80]!r} is made by {what}, which may not run; save plain tensors")
-    raise CheckpointError(f"{name[:80]!r} is no tensor but a {type(value).__name__}; give a checkpoint or a state dict")
+    kind = type(value).__name__
+    raise CheckpointError(f"{name[:80]!r} is not a tensor but a {kind}; give a checkpoint or a state dict")
 
 
 def _script_tensors(module: Placeholder, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Tensors of a TorchScript module, named by their path; a module that stands in two places counts once."""
+    """Tensors of a TorchScript module, named by their path; a module that occurs twice counts once."""
     if prefix.count(".") > 32:
         raise CheckpointError("a TorchScript archive nested more than 32 levels deep; the file is broken")
     seen.add(id(module))
@@ -223,7 +219,7 @@ def _script_tensors(module: Placeholder, prefix: str, seen: set[int]) -> Iterato
 
 
 def _settings(content: Any) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The configuration that Lightning stores with the weights, and the tower sizes that our way back adds to it."""
+    """The configuration that Lightning stores with the weights, and the tower sizes that `plan_reverse` adds to it."""
     found: list[dict[str, Any] | None] = [None, None]
     for key in ("hyper_parameters", "hparams"):
         settings = plain(content[key]) if isinstance(content, dict) and key in content else None

@@ -1,4 +1,4 @@
-"""Names on the Hugging Face hub as sources."""
+"""Download a checkpoint that is given by its name on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _FILES = ("*.json", "*.safetensors", "pytorch_model*.bin", "*.pdparams")
 
 
 def local_path(source: str | Path) -> Path:
-    """`source` itself if it is there, else the downloaded folder of a hub name such as `BridgeTower/bridgetower-base`.
+    """`source` itself if it exists, else the downloaded folder of a hub name such as `BridgeTower/bridgetower-base`.
 
     Raises:
-        FileNotFoundError: neither there nor the form of a hub name.
+        FileNotFoundError: it does not exist and does not have the form of a hub name.
         CheckpointError: the download failed.
     """
     path = Path(source)
@@ -27,7 +27,7 @@ def local_path(source: str | Path) -> Path:
         from huggingface_hub import snapshot_download
 
         return Path(snapshot_download(str(source), allow_patterns=list(_FILES)))
-    except Exception as error:  # the client raises many kinds; all of them mean "not downloaded"
+    except Exception as error:  # the client raises many kinds, all of which mean "not downloaded"
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise CheckpointError(
             f"{source}: no such file or folder here, and not downloaded from the Hugging Face hub ({reason}); "

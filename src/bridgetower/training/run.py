@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..files import write_json
-from ..runtime import exit_together, log_to_console, shorten_paddlenlp_log, tune_cpu
+from ..files import locked_folder, write_json
+from ..runtime import die_with_launcher, exit_together, log_to_console, shorten_paddlenlp_log, tune_cpu
 from .flags import short_help
 
 if TYPE_CHECKING:
     from ..experiment import Experiment
     from .arguments import BridgeTowerTrainingArguments
+    from .trainer import BridgeTowerTrainer
 
 __all__ = ["main", "prepare", "run_program", "write_settings"]
 
+logger = logging.getLogger(__name__)
 
-def prepare(argv: list[str]) -> Callable[[], None]:
-    """Check and build all that a command line asks for; what is returned does the work.
+
+def prepare(argv: list[str]) -> Callable[[], int]:
+    """Check and build all that a command line asks for; what is returned does the work and gives the exit status.
 
     Raises:
         ValueError, KeyError, OSError: with a message for the user.
     """
     from paddlenlp.trainer import set_seed
-    from tqdm.contrib.logging import logging_redirect_tqdm
 
     from ..inputs.tokenizer import BridgeTowerTokenizer
     from ..tasks import get_task
     from .arguments import parse_arguments
     from .build import Weights, build_data, build_model, build_processor, check_run
-    from .checkpoints import checkpoint_to_resume
+    from .resuming import checkpoint_to_resume
     from .towers import load_towers
     from .trainer import BridgeTowerTrainer
 
@@ -56,25 +61,46 @@ def prepare(argv: list[str]) -> Callable[[], None]:
         model, args=args, task=task, experiment=experiment, data_collator=data.train_collator,
         eval_collator=data.eval_collator, train_dataset=data.datasets.get("train"),
         eval_dataset=data.datasets.get("val"), tokenizer=processor, answers=data.labels.names)
+    if args.do_train:
+        trainer.check_data()
+    return partial(_run, trainer, data.datasets, resume)
 
-    def run() -> None:
-        write_settings(args, experiment)
-        with logging_redirect_tqdm():
-            if args.do_train:
-                result = trainer.train(resume_from_checkpoint=resume)
-                trainer.save_model()
-                trainer.save_metrics("train", result.metrics)
-                trainer.save_state()
-            if args.do_eval:
-                trainer.save_metrics("eval", trainer.evaluate())
-            if args.do_predict:
-                trainer.save_metrics("test", trainer.predict(data.datasets["test"]))
 
-    return run
+def _run(trainer: BridgeTowerTrainer, datasets: Mapping[str, Any], resume: str | None) -> int:
+    """Train, evaluate and predict, as the only program that writes to the output folder; the exit status."""
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from .checkpoints import remove_checkpoints
+    from .preemption import PREEMPTED
+
+    args = trainer.args
+    is_first = args.process_index == 0
+    with logging_redirect_tqdm(), locked_folder(args.output_dir) if is_first else nullcontext():
+        if args.do_train and not resume and is_first:
+            remove_checkpoints(Path(args.output_dir))
+        write_settings(args, trainer.experiment)
+        if args.do_train:
+            result = trainer.train(resume_from_checkpoint=resume)
+            if trainer.preemption.saved:
+                logger.warning("a signal came: checkpoint-%d is saved; the same command with --resume_from_checkpoint "
+                               "auto goes on from it", trainer.state.global_step)
+                return PREEMPTED
+            trainer.save_model()
+            trainer.save_metrics("train", result.metrics)
+            trainer.save_state()
+        if args.do_eval:
+            trainer.save_metrics("eval", trainer.evaluate())
+        if args.do_predict:
+            trainer.save_metrics("test", trainer.predict(datasets["test"]))
+    return 0
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; 2 when it, its files or its data cannot be used."""
+    """Run the command line.
+
+    Returns:
+        0; 2 when the command line, its files or its data cannot be used; 75 after a signal and a saved checkpoint.
+    """
     argv = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & {*argv}:
         print(short_help())
@@ -83,25 +109,29 @@ def main(argv: list[str] | None = None) -> int:
     tune_cpu()
     shorten_paddlenlp_log()
     from ..datasets import UnreadableImageError
+    from ..experiment import SettingsError
 
     try:
         run = prepare(argv)
     except (ValueError, KeyError, OSError) as error:
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"train.py: error: {message}", file=sys.stderr)
-        return 2
+        return _fail(error.args[0] if isinstance(error, KeyError) and error.args else error)
     try:
-        run()
+        return run()
     except UnreadableImageError as error:
         # A loader process hands over its whole traceback; the message is what follows the name of the error.
-        message = str(error).strip().rpartition(f"{UnreadableImageError.__name__}: ")[2]
-        print(f"train.py: error: {message}", file=sys.stderr)
-        return 2
-    return 0
+        return _fail(str(error).strip().rpartition(f"{UnreadableImageError.__name__}: ")[2])
+    except (SettingsError, OSError) as error:
+        return _fail(error)
+
+
+def _fail(message: object) -> int:
+    print(f"train.py: error: {' '.join(str(message).split())}", file=sys.stderr)
+    return 2
 
 
 def run_program() -> None:
     """Run the command line of this process and end it."""
+    die_with_launcher()
     exit_together(main())
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
-from bridgetower.conversion import CheckpointError, Options, plan_conversion
-from bridgetower.conversion.writers.weight_files import write_safetensors
-from bridgetower.verification.verify import verify
+from bridgetower.conversion import CheckpointError, Options, plan_conversion, weights
+from bridgetower.conversion.names import derive_config
+from bridgetower.conversion.writers import write_safetensors
+from bridgetower.verification.comparison import verify
 from tests.conversion.checkpoints import lightning, write_port_folder
 
 # Two float32 implementations of a few layers.
@@ -75,6 +78,73 @@ def test_a_wrong_weight_is_noticed(name: str, original_ckpt: Path, tmp_path: Pat
     tensors[name] = (tensors[name] + 0.3 * noise).astype(np.float32)
     write_safetensors(tmp_path / "ours.safetensors", tensors, "float32", lambda count: None)
     assert max(verify(original_ckpt, plan.folder, options).values()) > 1e-3
+
+
+PLANTED = [
+    ("pretrain_roberta", ("num_attention_heads",), 8), ("pretrain_roberta", ("text_config", "num_attention_heads"), 2),
+    ("pretrain_roberta", ("text_config", "hidden_act"), "relu"), ("pretrain_roberta", ("text_config", "kind"), "bert"),
+    ("pretrain_roberta", ("text_config", "layer_norm_eps"), 1e-3),
+    ("pretrain_roberta", ("text_config", "pad_token_id"), 3),
+    ("pretrain_roberta", ("cross_layer_norm_eps",), 1e-3), ("pretrain_roberta", ("layer_norm_eps",), 1e-3),
+    ("pretrain_roberta", ("vision_config", "num_attention_heads"), 4),
+    ("pretrain_roberta", ("vision_config", "hidden_act"), "gelu"),
+    ("pretrain_roberta", ("vision_config", "layer_norm_eps"), 1e-3),
+    ("vqa", ("layer_norm_eps",), 1e-3), ("huggingface_mlm", ("num_attention_heads",), 8),
+    ("huggingface_mlm", ("text_config", "num_attention_heads"), 2),
+    ("huggingface_mlm", ("vision_config", "hidden_act"), "gelu"), ("huggingface_mlm", ("bridge_type",), "multiply"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case, key, value", PLANTED)
+def test_a_mistake_in_the_derived_settings_is_noticed(
+    case: str, key: tuple[str, ...], value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The converter and whoever else asks for the settings get a wrong one."""
+
+    def derive_wrongly(*arguments: Any) -> dict[str, Any]:
+        config = derive_config(*arguments)
+        group = config[key[0]] if len(key) > 1 else config
+        assert group[key[-1]] != value
+        group[key[-1]] = value
+        return config
+
+    if case.startswith("huggingface"):
+        source = write_port_folder(tmp_path / "model", case)
+    else:
+        source = tmp_path / "x.ckpt"
+        torch.save(lightning(case), source)
+    monkeypatch.setattr(weights, "derive_config", derive_wrongly)
+    assert max(_verified(source, tmp_path).values()) > 10 * TOLERANCE
+
+
+@pytest.mark.parametrize("positions", [3, 4, 8, 14])
+@pytest.mark.parametrize("case", ["pretrain_roberta", "pretrain_bert", "huggingface_mlm"])
+def test_position_tables_of_any_length(case: str, positions: int, tmp_path: Path) -> None:
+    name = "embeddings.position_embeddings.weight"
+    if case.startswith("huggingface"):
+        source = write_port_folder(tmp_path / "model", case)
+        arrays = load_file(source / "model.safetensors")
+        arrays[f"bridgetower.text_model.{name}"] = arrays[f"bridgetower.text_model.{name}"][:positions]
+        save_file(arrays, source / "model.safetensors")
+        settings = json.loads((source / "config.json").read_text())
+        settings["text_config"]["max_position_embeddings"] = positions
+        (source / "config.json").write_text(json.dumps(settings))
+    else:
+        source, content = tmp_path / "x.ckpt", lightning(case)
+        state = content["state_dict"]
+        state[f"text_transformer.{name}"] = state[f"text_transformer.{name}"][:positions]
+        content["hyper_parameters"]["towers"]["text"]["max_position_embeddings"] = positions
+        torch.save(content, source)
+    assert max(_verified(source, tmp_path).values()) < TOLERANCE
+
+
+def test_towers_of_different_depths(tmp_path: Path) -> None:
+    """The top blocks of each tower feed the bridges."""
+    content = lightning("pretrain_roberta")
+    content["state_dict"] = {name: t for name, t in content["state_dict"].items() if "resblocks.3." not in name}
+    content["hyper_parameters"]["towers"]["vision"]["layers"] = 3
+    torch.save(content, tmp_path / "x.ckpt")
+    assert max(_verified(tmp_path / "x.ckpt", tmp_path).values()) < TOLERANCE
 
 
 def _towers() -> dict[str, Any]:

@@ -1,79 +1,27 @@
-"""Writing weights tensor by tensor: `.pdparams`, `.safetensors` and torch's zip format, without torch or Paddle."""
+"""Write `.pdparams` and torch's zip format tensor by tensor, without torch or Paddle.
+
+Both are pickles that are spelled out here opcode by opcode: `pickle.dump` would need every converted array in memory
+at once.
+"""
 
 from __future__ import annotations
 
-import json
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from ..readers.arrays import as_dtype, bfloat16, dtype_name, is_float
+from ..readers.arrays import bfloat16, dtype_name
 from ..readers.tensor_pickle import STORAGE_TYPES
+from .array_bytes import Progress, Tensors, result_type, write_array
 
-Progress = Callable[[int], None]
-Tensors = Mapping[str, np.ndarray]
-
-_CHUNK = 1 << 24  # bytes written at once
-_SAFETENSORS_TYPES = {
-    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32",
-    "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
-}  # fmt: skip
 _STORAGES = {
     dtype_name(bfloat16(np.zeros(0, "u2")) if bf16 else np.zeros(0, code)): name
     for name, (code, bf16) in STORAGE_TYPES.items()
 }
 _ALIGNMENT = 64
-
-
-def _result_type(array: np.ndarray, dtype: str) -> tuple[str, int]:
-    """(type name, bytes per element) of `as_dtype(array, dtype)`, without converting."""
-    if dtype == "source" or not is_float(array):
-        return dtype_name(array), array.itemsize
-    return dtype, np.dtype(dtype).itemsize
-
-
-def num_bytes(tensors: Tensors, dtype: str) -> int:
-    """How many bytes of numbers a file of `tensors` holds."""
-    return sum(array.size * _result_type(array, dtype)[1] for array in tensors.values())
-
-
-def _write_array(file: IO[bytes], array: np.ndarray, dtype: str, progress: Progress) -> None:
-    """The numbers in C order; only a transposed or converted tensor is copied, one at a time."""
-    plain = np.ascontiguousarray(as_dtype(array, dtype))
-    data = memoryview(plain.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
-    for start in range(0, len(data), _CHUNK):
-        progress(file.write(data[start : start + _CHUNK]))
-
-
-def write_safetensors(
-    path: Path, tensors: Tensors, dtype: str, progress: Progress, metadata: dict[str, str] | None = None
-) -> None:
-    """Write a safetensors file.
-
-    Args:
-        path: the file.
-        tensors: name to array; an array is converted and copied only when its turn comes.
-        dtype: `float32`, `float16` or `source`.
-        progress: told the bytes written.
-        metadata: text stored in the header; `format` says to loaders which framework's arrangement it is.
-    """
-    header: dict[str, Any] = {"__metadata__": metadata or {"format": "np"}}
-    offset = 0
-    for name, array in tensors.items():
-        kind, itemsize = _result_type(array, dtype)
-        end = offset + array.size * itemsize
-        header[name] = {"dtype": _SAFETENSORS_TYPES[kind], "shape": list(array.shape), "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for array in tensors.values():
-            _write_array(file, array, dtype, progress)
 
 
 def _pickled(value: Any) -> bytes:
@@ -86,14 +34,12 @@ def _name(module: str, name: str) -> bytes:
 
 
 def write_pdparams(path: Path, tensors: Tensors, dtype: str, progress: Progress) -> None:
-    """Write what `paddle.load` reads: a pickle of a dictionary of numpy arrays, spelled out array by array.
-
-    `pickle.dump` would need every converted array in memory at once. Arguments as in `write_safetensors`.
+    """Write what `paddle.load` reads: a pickle of a dictionary of numpy arrays. Arguments as in `write_safetensors`.
     """
     with open(path, "wb") as file:
         file.write(b"\x80\x04}(")  # protocol 4, an empty dictionary, a mark
         for name, array in tensors.items():
-            kind, itemsize = _result_type(array, dtype)
+            kind, itemsize = result_type(array, dtype)
             code = np.dtype("u2" if kind == "bfloat16" else kind).str
             file.write(_pickled(name))
             # numpy's own spelling: _reconstruct(ndarray, (0,), b"b") takes the state (1, shape, dtype, False, bytes).
@@ -102,7 +48,7 @@ def write_pdparams(path: Path, tensors: Tensors, dtype: str, progress: Progress)
             file.write(_name("numpy", "dtype") + _pickled((code[1:], False, True)) + b"R")
             file.write(_pickled((3, code[0], None, None, None, -1, -1, 0)) + b"b\x89")
             file.write(b"\x8e" + (array.size * itemsize).to_bytes(8, "little"))
-            _write_array(file, array, dtype, progress)
+            write_array(file, array, dtype, progress)
             file.write(b"tb")
         file.write(b"u.")
 
@@ -119,7 +65,7 @@ def write_torch(
         body.append(_pickled(key) + _pickled(value))
     body.append(_pickled("state_dict") + _name("collections", "OrderedDict") + b")R(")
     for index, (name, array) in enumerate(tensors.items()):
-        storage = _name("torch", _STORAGES[_result_type(array, dtype)[0]])
+        storage = _name("torch", _STORAGES[result_type(array, dtype)[0]])
         strides = tuple(int(np.prod(array.shape[axis + 1 :], dtype=np.int64)) for axis in range(array.ndim))
         body.append(_pickled(name) + _name("torch._utils", "_rebuild_tensor_v2") + b"(")
         body.append(b"(" + _pickled("storage") + storage + _pickled(str(index)) + _pickled("cpu"))
@@ -132,14 +78,14 @@ def write_torch(
         archive.writestr(f"{root}/byteorder", b"little")
         for index, array in enumerate(tensors.values()):
             with archive.open(_aligned(archive, f"{root}/data/{index}"), "w", force_zip64=True) as record:
-                _write_array(record, array, dtype, progress)
+                write_array(record, array, dtype, progress)
         archive.writestr(f"{root}/version", b"3\n")
 
 
 def _aligned(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-    """A record whose numbers start at a multiple of 64 bytes, as torch wants for memory-mapping."""
+    """A record whose numbers start at a multiple of 64 bytes, which torch needs for memory-mapping."""
     info = zipfile.ZipInfo(name)
-    # 30 bytes of header, the name, 20 bytes of zip64 sizes that zipfile puts first, 4 bytes that open the padding.
+    # 30 bytes of header, the name, 20 bytes of zip64 sizes that zipfile puts first, 4 bytes of padding header.
     start = archive.fp.tell() + 30 + len(name.encode()) + 20 + 4  # type: ignore[union-attr]
     padding = -start % _ALIGNMENT
     info.extra = b"FB" + padding.to_bytes(2, "little") + b"Z" * padding

@@ -1,4 +1,4 @@
-"""Does the converted model compute what the PyTorch one does?"""
+"""Run converted weights in Paddle."""
 
 from __future__ import annotations
 
@@ -6,73 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..conversion.convert import Options, with_settings
-from ..conversion.errors import CheckpointError
-from ..conversion.names.mapping import BASE_PREFIX, is_head
-from ..conversion.readers.checkpoint import read_checkpoint
-from ..conversion.weights import config_of, load_weights, mapped_tensors
-from .torch_reference import Arrays, reference_outputs
-
-ROWS, LENGTH, PADDING, SEED = 2, 12, 4, 0
+from ..conversion import load_weights
+from ..conversion.names import BASE_PREFIX, is_head
+from .reference import Arrays
 
 
-def verify(source: Path, converted: Path, options: Options) -> dict[str, float]:
-    """Run both models on the same random texts and images.
-
-    Args:
-        source: the PyTorch checkpoint.
-        converted: what was written from it.
-        options: those of the conversion.
-
-    Returns:
-        Name of an output to the largest absolute difference.
-
-    Raises:
-        CheckpointError: transformers or torch are not installed, or have no model like this one.
-    """
-    try:
-        import torch
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise CheckpointError(f"--verify needs torch and transformers, which are not installed ({error})") from error
-    checkpoint = with_settings(read_checkpoint(source), options)
-    tensors, _, tied = mapped_tensors(checkpoint)
-    config = config_of(checkpoint, tensors, tied)
-    if "text_config" in config and config["text_config"]["max_position_embeddings"] < LENGTH + 2:
-        raise CheckpointError(f"--verify needs at least {LENGTH + 2} text positions")
-    if options.image_size is not None:
-        config["vision_config"]["image_size"] = options.image_size
-    inputs = _inputs(config)
-    with torch.no_grad():
-        expected = reference_outputs(checkpoint, config, inputs)
-    actual = _ours(converted, inputs, expected)
-    return {name: float(np.abs(actual[name] - array).max()) for name, array in expected.items()}
-
-
-def _inputs(config: Mapping[str, Any]) -> Arrays:
-    """Random texts, the last one padded, and images."""
-    draw = np.random.default_rng(SEED)
-    inputs: Arrays = {}
-    if "text_config" in config:
-        text = config["text_config"]
-        ids = draw.integers(3, text["vocab_size"], (ROWS, LENGTH))
-        mask = np.ones_like(ids)
-        ids[-1, -PADDING:], mask[-1, -PADDING:] = text.get("pad_token_id", 1), 0
-        inputs |= {"input_ids": ids, "attention_mask": mask}
-    if "vision_config" in config:
-        vision = config["vision_config"]
-        shape = (ROWS, vision["num_channels"], vision["image_size"], vision["image_size"])
-        inputs["pixel_values"] = draw.standard_normal(shape).astype(np.float32)
-    return inputs
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Our side
-
-
-def _ours(converted: Path, inputs: Arrays, expected: Arrays) -> Arrays:
+def paddle_outputs(converted: Path, inputs: Arrays, expected: Arrays) -> Arrays:
+    """Run the converted weights on `inputs`; gives the outputs that `expected` names."""
     import paddle
 
     tensors, config = load_weights(converted)
@@ -120,7 +60,7 @@ def _our_model(tensors: Arrays, config: dict[str, Any], batch: Mapping[str, Any]
 def _our_heads(
     model: Any, config: Any, heads: Arrays, batch: Mapping[str, Any], output: Any, expected: Arrays
 ) -> dict[str, Any]:
-    """The outputs of `expected` that a head makes."""
+    """Those outputs of `expected` that heads compute."""
     import paddle
     import paddle.nn.functional as F
 

@@ -1,0 +1,5 @@
+"""The `bridgetower` command."""
+
+from .program import main
+
+__all__ = ["main"]
