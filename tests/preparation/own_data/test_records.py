@@ -20,7 +20,7 @@ ROWS = [{"file_name": "a.png", "text": "one, two"}, {"file_name": "b.png", "text
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     """The rows in the format that the suffix names."""
     lines = [list(row.values()) for row in rows]
-    if path.suffix in (".csv", ".tsv"):
+    if path.suffix.lower() in (".csv", ".tsv"):
         return write_csv(path, list(rows[0]), lines, "\t" if path.suffix == ".tsv" else ",")
     if path.suffix == ".json":
         path.write_text(json.dumps(rows))
@@ -36,7 +36,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-FORMATS = ["x.csv", "x.tsv", "x.json", "x.jsonl", "x.ndjson", "x.parquet", "file.arrow", "stream.arrow"]
+FORMATS = ["x.csv", "X.CSV", "x.tsv", "x.json", "x.jsonl", "x.ndjson", "x.parquet", "file.arrow", "stream.arrow"]
 
 
 @pytest.mark.parametrize("name", FORMATS)

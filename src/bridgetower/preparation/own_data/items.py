@@ -77,7 +77,7 @@ class Interpreter:
         Raises:
             BadRowError: a cell is empty, of a wrong type, or holds what cannot be.
         """
-        if "problem" in record.values and self.file.path.suffix == ".tar":
+        if "problem" in record.values and self.file.path.suffix.lower() == ".tar":
             raise BadRowError(f"{record.where}: {record.values['problem']}")
         fields = [field for field in ("image", "image_1") if field in self.columns]
         images = [self._image(record, field) for field in fields]

@@ -67,24 +67,25 @@ def find_sources(sources: Iterable[str]) -> list[SourceFile]:
 
 
 def _expand(source: str) -> list[Path]:
+    source = os.path.expanduser(source)
     numbers = _RANGE.fullmatch(source)
     if numbers:
         before, first, last, after = numbers.groups()
         names = [f"{before}{number:0{len(first)}}{after}" for number in range(int(first), int(last) + 1)]
     else:
-        names = sorted(glob(source, recursive=True)) if glob(source, recursive=True) else [source]
-    paths = [Path(name).expanduser() for name in names]
-    missing = [path for path in paths if not path.exists()]
-    if missing or not paths:
-        raise PreparationError(f"{missing[0] if missing else source}: no such file or folder; check --source")
+        names = [source] if os.path.exists(source) else sorted(glob(source, recursive=True)) or [source]
+    paths = [Path(name) for name in names]
+    missing = next((path for path in paths if not path.exists()), None)
+    if missing is not None:
+        raise PreparationError(f"{missing}: no such file or folder; check --source")
     return paths
 
 
 def _file(path: Path, split: str | None = None) -> SourceFile:
     split = split or split_of_name(path.stem)
-    if path.suffix == ".tar":
+    if path.suffix.lower() == ".tar":
         return SourceFile(path, shard_columns(path), partial(read_shard, path), split)
-    if path.suffix not in _TABLES:
+    if path.suffix.lower() not in _TABLES:
         raise PreparationError(f"{path}: format {path.suffix!r} is not read; use {', '.join(_TABLES)} or .tar")
     return SourceFile(path, read_columns(path), partial(read_records, path), split, partial(class_names, path))
 
@@ -98,9 +99,9 @@ def split_of_name(name: str) -> str | None:
 def _folder(folder: Path, split: str | None = None) -> list[SourceFile]:
     """The files of a folder: its metadata file, else its tables, else its shards, else its pictures by class."""
     visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    tables = [path for path in visible if path.suffix in _TABLES and path.name not in _BOOKKEEPING]
+    tables = [path for path in visible if path.suffix.lower() in _TABLES and path.name not in _BOOKKEEPING]
     metadata = [path for path in tables if path.stem == "metadata"]
-    found = metadata or tables or [path for path in visible if path.suffix == ".tar"]
+    found = metadata or tables or [path for path in visible if path.suffix.lower() == ".tar"]
     if found:
         return [_file(path, split) for path in found]
     folders = [path for path in visible if path.is_dir()]

@@ -17,9 +17,11 @@ from ..json_stream import read_json_lines, stream_array
 from ..tables import PreparationError
 
 ROWS_AT_ONCE = 64
+_COLUMNAR = (".parquet", ".arrow")
 #: Stands for the bytes of an embedded picture where only the other columns are read.
 EMBEDDED = b""
 _MAX_FIELD = 1 << 27
+_BUFFER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def read_columns(path: Path) -> list[str]:
     Raises:
         PreparationError: the file cannot be read or is empty.
     """
-    if path.suffix in (".parquet", ".arrow"):
+    if path.suffix.lower() in _COLUMNAR:
         return list(_schema(path).names)
     first = next(read_records(path), None)
     if first is None:
@@ -61,15 +63,15 @@ def read_records(path: Path, without_bytes: bool = False) -> Iterator[Record]:
     """
     if not path.is_file():
         raise PreparationError(f"{path}: no such file; check --source")
-    if path.suffix in (".parquet", ".arrow"):
+    if path.suffix.lower() in _COLUMNAR:
         yield from _arrow_records(path, without_bytes)
     else:
-        yield from TEXT_FORMATS[path.suffix](path)
+        yield from TEXT_FORMATS[path.suffix.lower()](path)
 
 
 def class_names(path: Path, column: str) -> list[str] | None:
     """The names of the numbered classes of a column, which the `datasets` library stores in Parquet and Arrow files."""
-    if path.suffix not in (".parquet", ".arrow"):
+    if path.suffix.lower() not in _COLUMNAR:
         return None
     stored = json.loads((_schema(path).metadata or {}).get(b"huggingface", b"{}"))
     features = stored.get("info", {}).get("features", {})
@@ -104,7 +106,7 @@ def _csv_records(path: Path) -> Iterator[Record]:
 
 
 def _delimiter(path: Path, head: str) -> str:
-    if path.suffix == ".tsv":
+    if path.suffix.lower() == ".tsv":
         return "\t"
     return max(",;\t", key=head.count) if "," not in head else ","
 
@@ -147,7 +149,7 @@ TEXT_FORMATS: dict[str, Callable[[Path], Iterator[Record]]] = {
 
 def _schema(path: Path) -> pa.Schema:
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             return pq.read_schema(path)
         with pa.memory_map(str(path)) as source:
             return _open(source).schema
@@ -188,11 +190,12 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 def _batches(path: Path, columns: list[str | None] | None) -> Iterator[pa.RecordBatch]:
     """Record batches of a Parquet or Arrow file; of `columns` only (a struct's path alone is `NAME.path`)."""
     wanted = None if columns is None else [name for name in columns if name is not None]
-    if path.suffix == ".parquet":
-        with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+    if path.suffix.lower() == ".parquet":
+        # Neither mapped nor buffered as a whole, so that memory does not grow with the file.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
             yield from file.iter_batches(ROWS_AT_ONCE, columns=wanted)
         return
-    with pa.memory_map(str(path)) as source:
+    with pa.OSFile(str(path)) as source:
         reader = _open(source)
         batches = (
             (reader.get_batch(index) for index in range(reader.num_record_batches))

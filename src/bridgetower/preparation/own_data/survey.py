@@ -121,7 +121,7 @@ def take_survey(
     survey = Survey(choose_columns(task, files[0].columns, overrides, files[0].path))
     for file in files[1:]:
         missing = [column for column in survey.columns.values() if column not in file.columns]
-        if missing and file.path.suffix != ".tar":  # a shard's columns are those of its first samples
+        if missing and file.path.suffix.lower() != ".tar":  # a shard's columns are those of its first samples
             raise PreparationError(
                 f"{file.path}: no column {missing[0]!r}, which {files[0].path} has; "
                 f"its columns: {', '.join(file.columns)}"
