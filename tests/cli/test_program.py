@@ -11,7 +11,7 @@ import pytest
 
 from bridgetower.cli import delegated, main, program
 
-COMMANDS = ("ask", "match", "fill", "classify", "embed")
+COMMANDS = ("ask", "match", "fill", "classify", "embed", "index", "search")
 #: Each takes a tenth of a second or more.
 HEAVY = {"numpy", "PIL", "pyarrow", "tokenizers", "tqdm", "paddle", "paddlenlp", "lancedb", "fastapi",
          "huggingface_hub"}

@@ -12,7 +12,7 @@ from typing import Any
 from .output import print_json, print_table
 from .picture_lists import Row, read_rows
 
-__all__ = ["add_commands", "add_model_options", "open_pipeline"]
+__all__ = ["add_commands", "add_model_options", "open_pipeline", "positive"]
 
 MODEL = "folder of a training, a conversion, an export or Hugging Face, or a hub name"
 PICTURES = ("a picture, a folder, a quoted pattern such as 'photos/*.jpg', or a list: CSV, TSV or JSON lines with the "
@@ -56,7 +56,7 @@ COMMANDS = (
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add what all commands that run a model have in common."""
-    parser.add_argument("--batch_size", type=_positive, default=16, metavar="N",
+    parser.add_argument("--batch_size", type=positive, default=16, metavar="N",
                         help="pictures and pairs that pass the model together (16)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="a GPU if there is one (auto)")
     parser.add_argument("--skip_bad", action="store_true", help="leave unreadable pictures out, with a warning")
@@ -73,7 +73,7 @@ def add_commands(commands: Any) -> None:
         parser.add_argument("texts", nargs="*", metavar=command.text,
                             help=f"each {command.text} meets every picture; default: those of the list")
         if command.top is not None:
-            parser.add_argument("--top", type=_positive, default=command.top, metavar="N",
+            parser.add_argument("--top", type=positive, default=command.top, metavar="N",
                                 help=f"results per picture and {command.text}, best first ({command.top})")
         if command.name == "classify":
             parser.add_argument("--labels", nargs="+", metavar="CLASS", help="classes as words, instead of a text")
@@ -83,7 +83,8 @@ def add_commands(commands: Any) -> None:
         parser.set_defaults(run=lambda options, command=command: _run(command, options))
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A number from the command line that must be 1 or more."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not positive")
