@@ -17,7 +17,8 @@ from .check import check_file
 from .images import ImageReader
 from .own_data.columns import TASKS
 from .own_data.conclusion import describe
-from .own_data.own_tables import Request, build_tables
+from .own_data.own_tables import build_tables
+from .own_data.part_writer import Request
 from .published import DATA_SETS, DataSet
 from .tables import PreparationError, Settings
 from .train_tokenizer import prepare_tokenizer
@@ -107,7 +108,7 @@ def _add_table(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=_pair,
         default=[],
         metavar="FIELD=COLUMN",
-        help="which column holds what, where its name is not a usual one: image, text, label, ...",
+        help="which column holds what, if its name is not a usual one: image, text, label, ...; 'text=' reads none",
     )
     parser.add_argument("--classes", nargs="+", help="the classes in the order of their numbers (those found, sorted)")
     parser.add_argument(
@@ -133,7 +134,7 @@ def _add_table(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _pair(text: str) -> tuple[str, str]:
     field, separator, column = text.partition("=")
-    if not (field and separator and column):
+    if not (field and separator):
         raise argparse.ArgumentTypeError(f"{text!r} is not FIELD=COLUMN, such as image=file_name")
     return field, column
 

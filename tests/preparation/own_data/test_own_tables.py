@@ -20,6 +20,7 @@ from tests.preparation.own_data.pictures import make, picture, table_rows, write
 from tests.preparation.raw_data import run
 
 ALL_TRAIN = ("--val_share", 0, "--test_share", 0)
+ROOT = Path(__file__).resolve().parents[3]
 COLORS = ("red", "green", "blue")
 
 
@@ -57,7 +58,9 @@ def test_captions_of_a_csv_file(tmp_path: Path, out: Path, capsys: pytest.Captur
     captured = capsys.readouterr().out
     assert "none" in captured and not [path for path in out.iterdir() if path.name.startswith(".")]
     command = next(line for line in captured.splitlines() if line.startswith("next: "))
-    assert f"--data_root {out}" in command and 'data.datasets=["mine"]' in shlex.split(command)
+    words = shlex.split(command)
+    assert f"--data_root {out}" in command and 'data.datasets=["mine"]' in words
+    assert (ROOT / words[words.index("--config_name") + 1]).is_file()
     samples = dataset(out, "train")
     assert len(samples) == 2 * counts["train"] and samples.table_names == ["mine_train"]
     assert samples[0].text == samples.record(0).text and samples.record(0).identifier in rows
@@ -254,6 +257,11 @@ def changed(row: int, column: str, value: str) -> list[list[Any]]:
         (GOOD, ("--columns", "txet=text"), ["has no field 'txet'; did you mean 'text'?"], False),
         (GOOD, ("--name", "coco"), ["--name 'coco'"], False),
         (GOOD, ("--name", "../x"), ["--name '../x'"], False),
+        (GOOD, ("--val_share", "0.5", "--test_share", "0.5"), ["leave nothing for training"], False),
+        (GOOD, ("--classes", "a", "a"), ["--classes names a class twice"], False),
+        (GOOD, ("--min_answer_count", "2"), ["--min_answer_count is for the task vqa, not classify"], False),
+        (GOOD, ("--columns", "label="), ["no column for 'label'"], False),
+        ([[*line[:2], "a", *line[3:]] for line in GOOD], (), ["column 'label' has only the class 'a'"], False),
     ],
 )
 def test_bad_input(
@@ -296,6 +304,28 @@ def test_missing_columns(
 ) -> None:
     assert make(write_csv(tmp_path / "x.csv", header, [["0.png", "x"]]), "caption", out) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_column_can_be_left_out(tmp_path: Path, out: Path) -> None:
+    source = pictures_csv(tmp_path / "in", HEADER, GOOD)
+    assert make(source, "classify", out, "--columns", "text=", "split=") == 0
+    assert described(out)["modality"] == "image" and "sentences" not in table_rows(out)[0]
+
+
+def test_cells_of_pandas_without_a_value(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pictures(tmp_path, 3)
+    table = pa.table({"image": ["0.png", "1.png", "2.png"], "text": ["a", "b", "c"], "label": [1.0, 2.0, float("nan")]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert make(tmp_path / "x.parquet", "classify", out, *ALL_TRAIN) == 2
+    assert "x.parquet, row 2: column 'label' is empty" in capsys.readouterr().err
+    assert make(tmp_path / "x.parquet", "classify", out, *ALL_TRAIN, "--skip_bad") == 0
+    assert described(out)["classes"] == ["1", "2"]
+
+
+def test_the_output_is_not_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures_csv(tmp_path, HEADER, GOOD)
+    assert make(tmp_path, "caption", tmp_path) == 2
+    assert "is a --source too" in capsys.readouterr().err
 
 
 def test_half_surrogates_are_named_by_row(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:

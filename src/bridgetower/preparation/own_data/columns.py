@@ -60,7 +60,7 @@ def choose_columns(task: str, columns: Sequence[str], overrides: Mapping[str, st
     Args:
         task: one of `TASKS`.
         columns: those of the source.
-        overrides: field -> column, as the user says.
+        overrides: field -> column, as the user says; an empty one leaves the field out.
         path: the source, for messages.
 
     Raises:
@@ -74,7 +74,7 @@ def choose_columns(task: str, columns: Sequence[str], overrides: Mapping[str, st
             raise PreparationError(
                 f"--columns {field}={column}: {task} has no field {field!r}{hint} Its fields: {', '.join(fields)}"
             )
-        if column not in columns:
+        if column and column not in columns:
             raise PreparationError(
                 f"{path}: no column {column!r}{nearest(column, columns)} Its columns: {', '.join(columns)}"
             )
@@ -83,12 +83,12 @@ def choose_columns(task: str, columns: Sequence[str], overrides: Mapping[str, st
         guess = _guess(_names(task, field), columns, set(chosen.values()))
         if field not in chosen and guess is not None:
             chosen[field] = guess
-    lacking = [field for field in REQUIRED[task] if field not in chosen]
-    if task == "classify" and not {"image", "text"} & chosen.keys():
+    lacking = [field for field in REQUIRED[task] if not chosen.get(field)]
+    if task == "classify" and not (chosen.get("image") or chosen.get("text")):
         lacking.append("image")
     if lacking:
         raise PreparationError(_lacking(path, task, lacking[0], columns))
-    return chosen
+    return {field: column for field, column in chosen.items() if column}
 
 
 def _names(task: str, field: str) -> Sequence[str]:

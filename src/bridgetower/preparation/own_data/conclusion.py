@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
-#: The experiment that fits tables of a kind.
+#: The experiment that trains on tables of a kind, where there is one.
 EXPERIMENTS = {
-    "caption": "finetune_retrieval",
-    "vqa": "finetune_vqa",
-    "classify": "finetune_classify",
-    "pair_classify": "finetune_classify",
-    "snli": "snli_ve_config",
-    "nlvr2": "nlvr2_config",
+    "caption": "configs/irtr_itm_itc_f30k_config.json",
+    "vqa": "configs/vqav2_config.json",
+    "snli": "configs/snli_ve_config.json",
+    "nlvr2": "configs/nlvr2_config.json",
 }
+_BATCH = 32
 
 
 def describe(description: Mapping[str, Any], output: Path) -> str:
@@ -29,14 +29,38 @@ def describe(description: Mapping[str, Any], output: Path) -> str:
     lines += [
         f"  left out: {count} {what.replace('_', ' ')}" for what, count in description["left_out"].items() if count
     ]
-    config = f"configs/{EXPERIMENTS[description['kind']]}.json"
-    lines.append(
-        "next: python train.py --config_name "
-        + config
-        + f" --set 'data.datasets=[\"{name}\"]' --data_root {output} --checkpoint_path CHECKPOINT --output_dir "
-        + f"runs/{name} --do_train --do_eval"
-    )
-    return "\n".join(lines)
+    return "\n".join([*lines, f"next: {next_command(description, output)}"])
+
+
+def next_command(description: Mapping[str, Any], output: Path) -> str:
+    """The command that trains on the tables, or that checks them where no experiment reads their kind."""
+    name, experiment = description["name"], EXPERIMENTS.get(description["kind"])
+    if experiment is None or "train" not in description["tables"]:
+        return f"python -m bridgetower.preparation check --source {quote(str(output))}"
+    changes = [f'data.datasets=["{name}"]']
+    if description["answers"]:
+        changes.append(f"task.num_labels={len(description['answers'])}")
+    words = [
+        "python",
+        "train.py",
+        "--config_name",
+        experiment,
+        "--data_root",
+        str(output),
+        "--checkpoint_path",
+        "CHECKPOINT",
+        "--output_dir",
+        f"runs/{name}",
+        "--batch_size",
+        str(_BATCH),
+        "--per_device_train_batch_size",
+        "8",
+        "--do_train",
+        "--do_eval",
+        "--set",
+        *changes,
+    ]
+    return " ".join(map(quote, words))
 
 
 def _classes(counts: Mapping[str, Any]) -> str:

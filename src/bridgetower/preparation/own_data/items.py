@@ -97,7 +97,7 @@ class Interpreter:
     def _cell(self, record: Record, field: str) -> Any:
         column = self.columns[field]
         value = record.values.get(column)
-        if value is None or (isinstance(value, str) and not value.strip()):
+        if value is None or value != value or (isinstance(value, str) and not value.strip()):  # NaN is not itself
             raise BadRowError(f"{record.where}: column {column!r} is empty")
         return value
 
