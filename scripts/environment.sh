@@ -59,7 +59,8 @@ reason_to_rebuild() { # prints why an existing .venv cannot be kept, nothing whe
 
 # The stamp holds what the installation depends on, then which of the two sets it is; "tests" contains "run".
 fingerprint() {
-    { .venv/bin/python -VV && cat pyproject.toml requirements.txt requirements-test.txt constraints.txt; } | sha256sum | cut -c 1-64
+    { .venv/bin/python -VV && cat pyproject.toml requirements.txt requirements-test.txt requirements-engines.txt \
+        constraints.txt; } | sha256sum | cut -c 1-64
 }
 is_ready() { [[ -f .venv/.ready && "$(cat .venv/.ready)" =~ ^"$(fingerprint)"\ ("$wanted"|tests)$ ]]; }
 
