@@ -14,15 +14,10 @@ from typing import Literal
 
 import numpy as np
 
-<<<<<<< HEAD
 from ..inputs.picture_arrays import ImageInput
 from ..inputs.processor import BridgeTowerProcessor
-from ..runtime import cpu_threads, set_cpu_threads
-=======
-from ..inputs.processor import BridgeTowerProcessor, ImageInput
 from .engines import EngineSettings, open_engine
 from .engines.interface import Precision
->>>>>>> engines
 from .manifest import LABELS_FILE, Manifest
 
 __all__ = ["BridgeTowerPredictor", "ImageFeatures", "TextFeatures"]
@@ -117,15 +112,10 @@ class BridgeTowerPredictor:
         return self.engine.run(part, {name: np.ascontiguousarray(value) for name, value in inputs.items()})
 
     def tokenize(self, texts: str | Sequence[str]) -> dict[str, np.ndarray]:
-<<<<<<< HEAD
         """`input_ids` and `attention_mask` (B, L) of texts, cut to the manifest's `max_text_len`."""
         return self.processor.tokenizer(texts if isinstance(texts, str) else list(texts), padding=True, truncation=True,
                                         max_length=self.manifest.max_text_len, return_token_type_ids=False,
                                         return_tensors="np")
-=======
-        """`input_ids` and `attention_mask` (B, L) of texts, cut to the manifest's `max_text_len` tokens."""
-        return self.processor.tokenizer(texts, padding=True, truncation=True, max_length=self.manifest.max_text_len)
->>>>>>> engines
 
     def prepare_images(self, images: ImageInput | Sequence[ImageInput]) -> np.ndarray:
         """`pixel_values` (M, 3, S, S) of pictures: PIL images of any mode, or uint8 arrays."""
