@@ -13,10 +13,10 @@ from ..files import FileSet
 from ..position import resize_position_table
 from .errors import CheckpointError
 from .names import BASE_PREFIX, check_shapes
-from .plan import Options, Plan, check_numbers, copy_companions
+from .plan import Options, Plan, copy_companions
 from .readers import Checkpoint, read_checkpoint, read_json, widen
 from .summary import PARTS, Report, count_parts
-from .weights import DECODER, config_of, mapped_tensors, says_tied, shapes_of
+from .weights import DECODER, check_numbers, config_of, mapped_tensors, says_tied, shapes_of
 from .writers import Progress, num_bytes, write_pdparams, write_safetensors
 
 _WEIGHTS_NAME = {"pdparams": "model_state.pdparams", "safetensors": "model.safetensors"}

@@ -17,7 +17,7 @@ __all__ = ["BridgeTowerForImagesAndTextClassification", "BridgeTowerForQuestionA
 
 
 class _PairClassifier(BridgeTowerPretrainedModel):
-    """The pooled vector of each text with its image, or its images, through a two-layer head.
+    """The pooled vector of each text with its image, or its images, through a classifier head.
 
     Attributes:
         num_images: images a text.
@@ -30,8 +30,9 @@ class _PairClassifier(BridgeTowerPretrainedModel):
         config = self.config
         self.bridgetower = BridgeTowerModel(config)
         pair_width = 2 * config.hidden_size
-        self.classifier = Classifier(self.num_images * pair_width, int(pair_width * config.head_hidden_scale),
-                                     config.num_labels, config.layer_norm_eps)
+        hidden_width = None if config.head_layers == 1 else int(pair_width * config.head_hidden_scale)
+        self.classifier = Classifier(self.num_images * pair_width, hidden_width, config.num_labels,
+                                     config.layer_norm_eps)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels)
