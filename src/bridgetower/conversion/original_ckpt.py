@@ -108,7 +108,7 @@ def flat_config(config: BridgeTowerConfig, shapes: dict[str, tuple[int, ...]], t
         "temperature": config.initial_temperature,
         "contrastive_hidden_size": config.contrastive_hidden_size,
         "gather_global_negative": config.gather_global_negative,
-        "task_head_layers": 2,
+        "task_head_layers": config.head_layers,
         "head_hidden_scale": config.head_hidden_scale,
         "vqav2_label_size": config.num_labels if task == "vqa" else 3129,
     }

@@ -78,8 +78,8 @@ def _joint_vectors(model: Any, fused: BridgeTowerModelOutput) -> Tensor:
 #: The targets of each task; the first whose weights a checkpoint has is taken.
 TASKS: dict[str, tuple[Target, ...]] = {
     "itm": (Target(BridgeTowerForImageAndTextRetrieval, ("itm_head.",), _itm, labels=("no match", "match")),),
-    "vqa": (Target(BridgeTowerForQuestionAnswering, ("classifier.fc1.",), _classes),),
-    "snli": (Target(BridgeTowerForVisualEntailment, ("classifier.fc1.",), _classes,
+    "vqa": (Target(BridgeTowerForQuestionAnswering, ("classifier.fc2.",), _classes),),
+    "snli": (Target(BridgeTowerForVisualEntailment, ("classifier.fc2.",), _classes,
                     labels=("contradiction", "neutral", "entailment")),),
     "mlm": (Target(BridgeTowerForMaskedLM, ("mlm_head.",), _words, text_only=True),),
     "retrieval": (

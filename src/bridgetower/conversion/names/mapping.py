@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -47,12 +47,18 @@ def source_stem(name: str, layout: str) -> str:
     return name
 
 
-def find_rule(name: str, layout: str) -> tuple[Rule, tuple[str, ...]] | None:
-    """The rule for a source name, and its Paddle names (without `bridgetower.`); None if there is no rule."""
+def find_rule(name: str, layout: str, names: Container[str]) -> tuple[Rule, tuple[str, ...]] | None:
+    """The rule for a source name, and its Paddle names (without `bridgetower.`); None if there is no rule.
+
+    Args:
+        name: of the tensor.
+        layout: of the checkpoint.
+        names: all names of the checkpoint.
+    """
     stem = source_stem(name, layout)
     for pattern, rule in _forward_patterns(layout):
         match = pattern.fullmatch(stem)
-        if match:
+        if match and not any(other in names for other in rule.without):
             return rule, tuple(_fill(ours, match) for ours in rule.ours)
     return None
 
@@ -130,7 +136,7 @@ def _mapped(
             stem = name.removeprefix(BASE_PREFIX)
             yield stem, is_head(stem), tensors[name]
             continue
-        found = find_rule(name, layout)
+        found = find_rule(name, layout, tensors)
         if found is None:
             unknown.append(name)
             continue
@@ -196,7 +202,7 @@ def from_paddle(
     for stem in stems:
         for pattern, rule in _backward_patterns(layout, task, scale):
             match = pattern.fullmatch(stem)
-            if match is None:
+            if match is None or any(other in stems for other in rule.without):
                 continue
             names = [_fill(ours, match) for ours in rule.ours]
             missing = [name for name in names if name not in stems]
