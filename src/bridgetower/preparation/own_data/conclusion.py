@@ -25,7 +25,7 @@ def describe(description: Mapping[str, Any], output: Path) -> str:
         texts = f", {counts['texts']} texts" if counts["texts"] else ""
         lines.append(f"  {split}: {counts['rows']} rows{texts}{_classes(counts)}")
     if description["answers"]:
-        lines.append(f"  {len(description['answers'])} answers")
+        lines.append(f"  answers: {len(description['answers'])}")
     lines += [
         f"  left out: {count} {what.replace('_', ' ')}" for what, count in description["left_out"].items() if count
     ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import shutil
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,10 +23,11 @@ from ..arrow_input import open_arrow
 from ..images import ImageReader
 from ..schemas import TEXT_COLUMNS, image_columns
 from ..tables import PreparationError, Row
-from ..writer import PLAN_KEY, Batches, arrow_file
-from .items import Interpreter
+from ..writer import Batches, arrow_file
+from .division import Division, Shares, content_hash
+from .items import BadRowError, Interpreter
 from .locations import SPLITS, SourceFile
-from .plan import Plan, Rows, Shares, content_hash
+from .plan import Plan, Rows
 from .survey import Survey, good_items
 
 logger = logging.getLogger(__name__)
@@ -63,10 +65,11 @@ class PartWriter:
     def __init__(self, request: Request, plan: Plan, survey: Survey, work: Path, digest: str) -> None:
         self.request, self.plan, self.survey, self.work, self.digest = request, plan, survey, work, digest
         given = frozenset(split for split in survey.splits if split is not None)
-        self.shares = Shares(request.val_share, request.test_share, request.seed, given)
+        shares = Shares(request.val_share, request.test_share, request.seed, given)
+        self.division = Division(shares, pairs="image_1" in plan.columns)
+        self.needs_training = not given or "train" in given
         self.rows = Rows(plan)
         self.columns = frozenset(plan.schema.names)
-        self.split_of: dict[int, str] = {}
         self.parts = self.unreadable = 0
 
     def write(
@@ -86,37 +89,37 @@ class PartWriter:
         return {split: self.work / f"{split}_{part}.arrow" for split in SPLITS}
 
     def _part(self, rows: Iterator[Row], reader: ImageReader) -> None:
-        paths = self._paths(self.parts)
-        if all(self._is_kept(path) for path in paths.values()):
-            count = sum(1 for _ in rows)
-            stored = sum(self._remember(path, split) for split, path in paths.items())
-            self.unreadable += count - stored
+        paths, marker = self._paths(self.parts), self.work / f"{self.parts}.json"
+        kept = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else {}
+        if kept.get("plan") == self.digest:
+            deque(rows, maxlen=0)
+            for split, path in paths.items():
+                self._remember(path, split)
+            self.unreadable += kept["unreadable"]
+            self.division.across += kept["across"]
             return
-        schema = self.plan.schema.with_metadata({PLAN_KEY: self.digest.encode()})
+        before = self.unreadable, self.division.across
         with ExitStack() as stack:
             batches = {
-                split: Batches(stack.enter_context(arrow_file(path, schema)), schema) for split, path in paths.items()
+                split: Batches(stack.enter_context(arrow_file(path, self.plan.schema)), self.plan.schema)
+                for split, path in paths.items()
             }
             for row, images in reader.read(rows):
                 self._add(row, images, batches)
             for each in batches.values():
                 each.flush()
+        left_out = {"unreadable": self.unreadable - before[0], "across": self.division.across - before[1]}
+        write_json(marker, {"plan": self.digest, **left_out})  # last: now the part is complete
 
-    def _is_kept(self, path: Path) -> bool:
-        if not path.is_file():
-            return False
+    def _remember(self, path: Path, split: str) -> None:
+        """Note the pictures of a table that an earlier run wrote."""
+        if not self.division.remembers:
+            return
         with open_arrow(path) as file:
-            return (file.schema.metadata or {}).get(PLAN_KEY) == self.digest.encode()
-
-    def _remember(self, path: Path, split: str) -> int:
-        """Note the pictures of a kept file; returns the number of its rows."""
-        with open_arrow(path) as file:
-            names = image_columns(file.schema)
             for index in range(file.num_record_batches):
-                for name in names if self.shares.given else ():
+                for name in image_columns(file.schema):
                     for picture in file.get_batch(index).column(name):
-                        self.split_of[content_hash(picture.as_py())] = split
-            return sum(file.get_batch(index).num_rows for index in range(file.num_record_batches))
+                        self.division.remember(content_hash(picture.as_py()), split)
 
     def _add(self, row: Row, images: list[bytes] | str, batches: dict[str, Batches]) -> None:
         where = row.values["where"]
@@ -124,13 +127,13 @@ class PartWriter:
             self._bad(f"{where}: {images}")
             return
         contents = [content_hash(image) for image in images] or [content_hash(str(row.values["sentences"]).encode())]
-        split = self.shares.split(row.values["split"], contents[0])
-        if self.shares.given and images:
-            for content in contents:
-                other = self.split_of.setdefault(content, split)
-                if other != split:
-                    self._bad(f"{where}: the same picture is in the split {split} here and in {other} before")
-                    return
+        try:
+            split = self.division.split(where, row.values["split"], contents)
+        except BadRowError as error:
+            self._bad(str(error))
+            return
+        if split is None:
+            return
         values = {name: value for name, value in (row.values | {"split": split}).items() if name in self.columns}
         batches[split].add(Row(row.images, values), images)
 
@@ -149,7 +152,7 @@ class PartWriter:
                 if counts[split].add(path):
                     name = f"{self.request.name}_{split}_{counts[split].files - 1}.arrow"
                     moves.append((path, self.request.output / name))
-        if not counts["train"].rows and not (self.shares.given and "train" not in self.shares.given):
+        if self.needs_training and not counts["train"].rows:
             raise PreparationError(
                 f"{self.survey.items} rows leave none for training; give more, or lower --val_share and --test_share"
             )
@@ -184,6 +187,7 @@ class PartWriter:
                 "bad_rows": self.survey.bad,
                 "bad_pictures": self.unreadable,
                 "questions_without_kept_answer": self.rows.dropped,
+                "pairs_across_splits": self.division.across,
             },
             "source": list(self.request.source),
             "plan": self.digest,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -138,39 +137,3 @@ class Rows:
             "answer_labels": [[self.answer_ids[answer] for answer, _ in pairs] for pairs in kept],
             "answer_scores": [[credit for _, credit in pairs] for pairs in kept],
         }
-
-
-@dataclass(frozen=True)
-class Shares:
-    """How rows without a given split are divided: by what is in the picture, so that one is never in two splits.
-
-    Attributes:
-        val, test: shares of the rows, 0 to 1.
-        seed: another seed gives another division.
-        given: the splits that the source gives. Without val, that is drawn from train; without any, all are drawn.
-    """
-
-    val: float
-    test: float
-    seed: int
-    given: frozenset[str]
-
-    def split(self, given: str | None, content: int) -> str:
-        """The split of a row.
-
-        Args:
-            given: what the source says.
-            content: `content_hash` of its picture, or of its text.
-        """
-        if given is not None and (given != "train" or "val" in self.given):
-            return given
-        key = hashlib.blake2b(content.to_bytes(8, "big") + str(self.seed).encode(), digest_size=8).digest()
-        place = int.from_bytes(key, "big") / 2**64
-        if given is None and place < self.test:
-            return "test"
-        return "val" if place < self.val + (self.test if given is None else 0.0) else "train"
-
-
-def content_hash(content: bytes) -> int:
-    """64 bits that stand for a picture or a text."""
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
