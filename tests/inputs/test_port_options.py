@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -66,6 +67,18 @@ def test_text_options(pair: Any, texts: list[tuple[str, str]], shape: str, optio
     assert (found is None) == (expected is None)
     if expected is not None:
         assert_same(found, expected)
+
+
+@pytest.mark.parametrize("words", [(["a", "red", "cars"],), ([["a", "red"], ["cars", "road?"]],), ([],),
+                                   (["a", "red"], ["cars"]), ([["a"], ["red"]], [["cars"], ["what", "is"]])])
+def test_texts_that_are_split_into_words(pair: Any, words: Any) -> None:
+    options = {"is_split_into_words": True, "padding": True, "return_offsets_mapping": True}
+    expected = outcome(pair.port.tokenizer, *words, **options)
+    found = refused_or(pair.ours.tokenizer, *words, **options)
+    assert (found is None) == (expected is None) == (pair.kind == "roberta")  # that needs add_prefix_space
+    if expected is not None:
+        assert_same(found, expected)
+        assert found.word_ids(0) == expected.word_ids(0)
 
 
 IMAGE_OPTIONS = st.fixed_dictionaries({}, optional={
