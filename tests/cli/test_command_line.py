@@ -11,7 +11,7 @@ import pytest
 
 from bridgetower.cli import command_line, delegated, main
 
-COMMANDS = ("ask", "match", "fill", "classify", "embed", "index", "search")
+COMMANDS = ("ask", "match", "fill", "classify", "embed", "index", "search", "serve")
 #: Each takes a tenth of a second or more.
 HEAVY = {"numpy", "PIL", "pyarrow", "tokenizers", "tqdm", "paddle", "paddlenlp", "lancedb", "fastapi",
          "huggingface_hub"}
