@@ -21,6 +21,7 @@ _EXPORTS = {
     "BridgeTowerForContrastiveLearning": "modules",
     "BridgeTowerForQuestionAnswering": "modules",
     "BridgeTowerForVisualEntailment": "modules",
+    "BridgeTowerForImageAndTextClassification": "modules",
     "BridgeTowerForImagesAndTextClassification": "modules",
     "BridgeTowerForContrastiveRetrieval": "modules",
     "BridgeTowerForRetrievalRanking": "modules",

@@ -1,4 +1,4 @@
-"""Classifiers of image-text pairs: visual question answering, visual entailment, and NLVR2's pairs of images."""
+"""Classifiers of image-text pairs: question answering, visual entailment, own classes, and pairs of images."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .bt_module import BridgeTowerModel, BridgeTowerPretrainedModel
 from .heads import Classifier
 from .outputs import ClassifierOutput
 
-__all__ = ["BridgeTowerForImagesAndTextClassification", "BridgeTowerForQuestionAnswering",
-           "BridgeTowerForVisualEntailment"]
+__all__ = ["BridgeTowerForImageAndTextClassification", "BridgeTowerForImagesAndTextClassification",
+           "BridgeTowerForQuestionAnswering", "BridgeTowerForVisualEntailment"]
 
 
 class _PairClassifier(BridgeTowerPretrainedModel):
@@ -74,35 +74,39 @@ class BridgeTowerForVisualEntailment(_PairClassifier):
     required_settings = {"num_labels": 3}
 
 
+class BridgeTowerForImageAndTextClassification(_PairClassifier):
+    """Sorts images with a text into the `config.num_labels` classes of a user's own data."""
+
+
 class BridgeTowerForImagesAndTextClassification(_PairClassifier):
-    """Says whether a text is false (0) or true (1) of two images (NLVR2).
+    """Sorts pairs of images with a text into `config.num_labels` classes: false (0) and true (1) of NLVR2, or a user's.
 
     The text is paired with each image, which have token types 1 and 2, and the head reads both pooled vectors.
     """
 
     num_images = 2
-    required_settings = {"num_labels": 2, "token_type_vocab_size": 3}
+    required_settings = {"token_type_vocab_size": 3}
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
                 labels: Tensor | None = None, image_rows: Tensor | None = None) -> ClassifierOutput:
-        """Score [false, true] for each text and its two images.
+        """Score the classes of each text and its two images.
 
         Args:
             input_ids: (B, L) texts.
             attention_mask: (B, L), 1 = real token.
             pixel_values: (B, 2, 3, S, S), or (M, 2, 3, S, S) with `image_rows`.
-            labels: (B,), 1 = true.
+            labels: (B,) classes.
             image_rows: (B,) which two images each text is about, when texts share them.
 
         Returns:
-            `logits` (B, 2), and `loss` with labels.
+            `logits` (B, C), and `loss` with labels.
 
         Raises:
             ValueError: when there are not two images per text.
         """
         if pixel_values is None or pixel_values.ndim != 5 or pixel_values.shape[1] != 2:
             shape = None if pixel_values is None else tuple(pixel_values.shape)
-            raise ValueError(f"pixel_values has shape {shape}, expected (texts, 2, 3, S, S): two images a text")
+            raise ValueError(f"pixel_values has shape {shape}, expected (texts, 2, 3, S, S): two images per text")
         model, count = self.bridgetower, pixel_values.shape[0]
         if attention_mask is None:
             attention_mask = paddle.ones_like(input_ids)
