@@ -13,7 +13,9 @@ from paddle.utils import unique_name
 
 import train
 from bridgetower.conversion import load_weights
+from bridgetower.pipelines import pipeline
 from bridgetower.preparation.__main__ import main as prepare
+from bridgetower.report.__main__ import main as report
 from tests.miniature import picture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,11 +82,13 @@ def text(number: int) -> str:
     return f"a {('red', 'blue')[number % 2]} square {number}"
 
 
-@pytest.mark.parametrize(("images", "texts", "model"), [
-    (True, True, "BridgeTowerForImageAndTextClassification"),
-    (True, False, "BridgeTowerForImageClassification"),
-    (False, True, "BridgeTowerForSequenceClassification")], ids=["both", "image", "text"])
-def test_classes(make: Callable[..., Path], run: Callable[..., Path], images: bool, texts: bool, model: str) -> None:
+@pytest.mark.parametrize(("images", "texts", "model", "served"), [
+    (True, True, "BridgeTowerForImageAndTextClassification", "image-text-classification"),
+    (True, False, "BridgeTowerForImageClassification", "image-classification"),
+    (False, True, "BridgeTowerForSequenceClassification", "text-classification")], ids=["both", "image", "text"])
+def test_classes(make: Callable[..., Path], run: Callable[..., Path], tmp_path: Path, images: bool, texts: bool,
+                 model: str, served: str) -> None:
+    """The model fits the columns; what it predicts is in the file, in the metrics, and what the pipeline says."""
     make("classify", images, label=label, **({"text": text} if texts else {}))
     output = run("classify")
     config = json.loads((output / "config.json").read_text())
@@ -107,6 +111,12 @@ def test_classes(make: Callable[..., Path], run: Callable[..., Path], images: bo
         confusion = json.loads((output / f"{split}_confusion.json").read_text())
         assert confusion["classes"] == ["no, never", "yes"] and [sum(row) for row in confusion["counts"]] == [2, 2]
     assert confusion["counts"][0][0] + confusion["counts"][1][1] == right
+    inputs = [*([str(tmp_path / "12.png")] if images else []), *([text(12)] if texts else [])]
+    for found in pipeline(served, output)(*inputs, top_k=None):
+        assert found["score"] == pytest.approx(float(rows[0][found["label"]]), abs=1e-5)
+    assert report([str(output)]) == 0
+    assert {path.name for path in output.glob("*.png")} == {"loss_curves.png", "eval_confusion.png",
+                                                            "test_confusion.png"}
 
 
 def test_pairs_of_pictures(make: Callable[..., Path], run: Callable[..., Path]) -> None:

@@ -26,10 +26,8 @@ from .base import Batch, Labels, Task
 from .metrics import Metrics, num_correct
 from .predictions import PredictionSource, write_class_predictions
 
-__all__ = ["CONFUSION", "OwnClasses", "OwnPairClasses"]
+__all__ = ["OwnClasses", "OwnPairClasses"]
 
-#: End of the name of the files that hold confusion matrices.
-CONFUSION = "confusion.json"
 #: What a sample consists of -> how data sets make it, and the model that reads it.
 _READERS: dict[str, tuple[Mode, type[BridgeTowerPretrainedModel]]] = {
     "image+text": ("pairs", BridgeTowerForImageAndTextClassification),
@@ -122,10 +120,13 @@ class OwnClasses(Task):
         return {f"{self.name}_{name}": float(value) for name, value in values.items()}
 
     def write_details(self, folder: Path, prefix: str, columns: dict[str, np.ndarray]) -> None:
-        """Write the confusion matrix: how many samples of each class (rows) were taken for which one (columns)."""
+        """Write the confusion matrix, which `python -m bridgetower.report` draws.
+
+        Its rows are the right classes, its columns the predicted ones.
+        """
         counts = confusion_matrix(columns["labels"], columns["scores"].argmax(axis=1),
                                   labels=range(len(self.classes)))
-        write_json(folder / f"{prefix}_{CONFUSION}", {"classes": list(self.classes), "counts": counts.tolist()})
+        write_json(folder / f"{prefix}_confusion.json", {"classes": list(self.classes), "counts": counts.tolist()})
 
     def write(self, output: Path, columns: dict[str, np.ndarray], source: PredictionSource) -> None:
         """Write one line of CSV per sample."""
