@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from .auto_classes import install
 from .sources import register_reader
 
 #: Public names and the modules that define them. They load on first use, so that data preparation, which needs no
@@ -28,6 +29,7 @@ _EXPORTS = {
     "BridgeTowerForSequenceClassification": "modules",
     "BridgeTowerImageProcessor": "inputs",
     "BridgeTowerProcessor": "inputs",
+    "BridgeTowerTokenizer": "inputs",
     "pipeline": "pipelines",
 }
 
@@ -48,6 +50,7 @@ def _load_weights(source: str | Path, allow_nonfinite: bool) -> Any:
 
 
 register_reader(_load_weights)
+install()
 
 
 def __dir__() -> list[str]:
