@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All tests, the slow ones included, without GPU and network. Arguments go to pytest, paths relative to the repository:
+# Run all tests, the slow ones included; no GPU and no network are needed. Arguments go to pytest, paths are relative to
+# the repository:
 #   bash scripts/test.sh
 #   bash scripts/test.sh tests/report -x
 set -euo pipefail

@@ -1,6 +1,8 @@
 """What all tests share: a CPU, at most two threads, no network, the same examples of property tests in every run."""
 
 import os
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,13 @@ settings.load_profile("project")
 def untuned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Command lines run in this process leave its CPU settings alone; they are tested in test_runtime.py."""
     monkeypatch.setenv("BRIDGETOWER_TUNE_CPU", "0")
+
+
+@pytest.fixture(params=["auto", "paddle"])
+def both_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test twice: with our kernels, and with Paddle's own operators as on a GPU."""
+    monkeypatch.setenv("BRIDGETOWER_KERNELS", request.param)
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +61,35 @@ def port_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.conversion.checkpoints import write_port_folder
 
     return write_port_folder(tmp_path_factory.mktemp("port") / "bridgetower-mlm")
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a model by its short name in `tests.saved_models`; each is made when it is first asked for."""
+    from tests.saved_models import save_model
+
+    folder = tmp_path_factory.mktemp("models")
+    return cache(lambda name: save_model(name, folder / name))
+
+
+@pytest.fixture(scope="session")
+def exported(saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The exported folder of such a model."""
+    folder = tmp_path_factory.mktemp("static")
+
+    @cache
+    def export(name: str) -> Path:
+        from bridgetower.export import export_checkpoint
+
+        export_checkpoint(saved(name), folder / name)
+        return folder / name
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Seven pictures of different sizes in one folder."""
+    from tests.saved_models import write_pictures
+
+    return write_pictures(tmp_path_factory.mktemp("pictures"), 7)

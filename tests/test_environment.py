@@ -35,6 +35,8 @@ IMPORTS: list[dict[str, str]] = [
         "tqdm": "tqdm",
     },
     {"torch": "torch", "transformers": "transformers"},
+    {"lancedb": "lancedb", "fastapi": "fastapi", "uvicorn": "uvicorn", "filelock": "filelock"},
+    {"onnx": "onnx", "onnxruntime": "onnxruntime", "openvino": "openvino"},
 ]
 
 # Says what it imports beforehand, so that a crash in compiled code is laid to the right package.
@@ -99,7 +101,8 @@ def test_no_package_misses_what_it_requires() -> None:
     assert run.returncode == 0, f"pip check finds ({REPAIR}):\n{run.stdout}{run.stderr}"
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-test.txt", "requirements-gpu.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-test.txt", "requirements-serve.txt",
+                                  "requirements-engines.txt", "requirements-gpu.txt"])
 def test_the_lock_holds_every_direct_dependency(name: str) -> None:
     locked = _locked_versions()
     for package, requirement in _requirements(name).items():

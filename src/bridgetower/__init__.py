@@ -28,6 +28,7 @@ _EXPORTS = {
     "BridgeTowerForSequenceClassification": "modules",
     "BridgeTowerImageProcessor": "inputs",
     "BridgeTowerProcessor": "inputs",
+    "pipeline": "pipelines",
 }
 
 __all__ = sorted(_EXPORTS)

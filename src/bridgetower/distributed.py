@@ -9,8 +9,7 @@ import paddle.distributed as dist
 from paddle import Tensor
 from paddle.autograd import PyLayer
 
-__all__ = ["all_gather_objects", "all_reduce_sum", "gather_with_gradient", "max_over_processes", "rank",
-           "world_size"]
+__all__ = ["all_gather_objects", "gather_with_gradient", "max_over_processes", "rank", "world_size"]
 
 
 def world_size() -> int:
@@ -45,15 +44,6 @@ def gather_with_gradient(x: Tensor) -> Tensor:
     All processes must hold the same number of rows.
     """
     return x if world_size() == 1 else _Gather.apply(x)
-
-
-def all_reduce_sum(values: list[float]) -> list[float]:
-    """Sum each number over all processes."""
-    if world_size() == 1:
-        return values
-    total = paddle.to_tensor(values, dtype="float64")
-    dist.all_reduce(total)
-    return total.tolist()
 
 
 def max_over_processes(value: int) -> int:

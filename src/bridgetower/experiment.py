@@ -66,7 +66,7 @@ class TaskSettings:
     """What is learned.
 
     Attributes:
-        name: one of the tasks in `bridgetower.tasks.tasks_old`.
+        name: one of the tasks in `bridgetower.tasks.TASKS`.
         objectives: of pre-training: any of mlm, itm, itc, itm_itc.
         num_labels: answers of VQA; None: as many as the training data has.
         head_hidden_scale: hidden width of the classifier, as a multiple of one pooled pair.

@@ -121,7 +121,7 @@ def tune_cpu() -> dict[str, str]:
     has_own_threads = _user_set_threads()
     if "paddle" not in sys.modules:
         # Strided views make the copies around attention heads slow on a CPU: one sixth of a small training step.
-        # MKL's threads would spin for 200 ms after a product, on cores that modules/cpu.py gives other work.
+        # MKL's threads would spin for 200 ms after a product, on cores that kernels/threads.py gives other work.
         wanted = {"MKL_DEBUG_CPU_TYPE": _mkl_path(), "FLAGS_use_stride_kernel": "0", "KMP_BLOCKTIME": "1"}
         applied |= {name: value for name, value in wanted.items() if value is not None and name not in os.environ}
         os.environ.update(applied)

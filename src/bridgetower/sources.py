@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-if TYPE_CHECKING:  # `import bridgetower` comes here, and printing a help text needs no numpy
+if TYPE_CHECKING:  # importing the package takes in no NumPy: a command that only prints its help starts without it
     import numpy as np
 
-    Weights = tuple[dict[str, np.ndarray], dict[str, Any] | None]
-
 __all__ = ["read_weights", "register_reader"]
+
+Weights: TypeAlias = "tuple[dict[str, np.ndarray], dict[str, Any] | None]"
 
 _readers: list[Callable[[str | Path, bool], Weights]] = []
 

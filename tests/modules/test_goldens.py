@@ -19,6 +19,7 @@ from bridgetower.modules.outputs import BridgeTowerPreTrainingOutput
 from bridgetower.tasks.metrics import vqa_scores
 from tests.goldens import FOLDER, Golden, assert_close, assert_gradients
 
+pytestmark = pytest.mark.usefixtures("both_kernels")
 PRETRAINING = ("pretrain_roberta", "pretrain_bert", "meter", "meter_fusion")
 
 

@@ -15,6 +15,7 @@ import bridgetower
 from bridgetower.conversion import to_paddle
 from tests.goldens import assert_close
 
+pytestmark = pytest.mark.usefixtures("both_kernels")
 ROWS, LENGTH, SIZE, WORDS = 3, 7, 32, 50
 SIZES = {"same": {}, "deep towers": {"depth": 4}, "one layer": {"layers": 1}, "wide": {"width": 64},
          "interpolate": {"link_tower_type": "interpolate"}, "scaled_add": {"link_tower_type": "scaled_add"}}

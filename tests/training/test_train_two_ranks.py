@@ -15,12 +15,9 @@ import train
 from tests.miniature import NUM_TEST, write_experiment
 from tests.two_ranks import ROOT, launch, rank_logs
 
-pytestmark = pytest.mark.slow
-
-
 #: Adam divides by the size of a gradient: without this, noise in one that is almost zero would be a full step.
 ADAM = {"adam_epsilon": 1e-3}
-pytestmark = pytest.mark.usefixtures("untuned")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untuned")]
 
 
 def flags(config: Path, output: Path, per_device: int, *more: str) -> list[str]:

@@ -6,10 +6,10 @@ of this package (`weights`, `plan`, then `convert` and `reverse`) put them toget
 """
 
 from ..position import resize_position_table
+from .conversion_plan import Options, Plan
 from .convert import plan_conversion, with_settings
 from .errors import CheckpointError, UnknownSettingError
 from .names import LAYOUTS, detect_layout, from_paddle, to_paddle
-from .plan import Options, Plan
 from .readers import Checkpoint, hub_name, local_path, read_checkpoint
 from .reverse import plan_reverse
 from .weights import load_weights

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..files import FileSet
+from ..model_parts import BASE_PREFIX
 from ..position import resize_position_table
+from .conversion_plan import Options, Plan, copy_companions
 from .errors import CheckpointError
-from .names import BASE_PREFIX, check_shapes
-from .plan import Options, Plan, copy_companions
+from .names import check_shapes
 from .readers import Checkpoint, read_checkpoint, read_json, widen
 from .summary import PARTS, Report, count_parts
 from .weights import DECODER, check_numbers, config_of, mapped_tensors, says_tied, shapes_of

@@ -9,10 +9,11 @@ import numpy as np
 
 from ..files import FileSet
 from ..known import IMAGE_TOWERS
+from ..model_parts import BASE_PREFIX
+from .conversion_plan import Plan
 from .errors import CheckpointError
-from .names import BASE_PREFIX, from_paddle
+from .names import from_paddle
 from .names.sizes import CONTRASTIVE_RETRIEVAL, KNOWN_TEXT_TOWERS, TASK_CLASSES, objectives
-from .plan import Plan
 from .readers import Checkpoint
 from .summary import Report, count_parts
 from .weights import shapes_of

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .conversion_plan import Options, Plan
 from .errors import CheckpointError
 from .names import check_shapes
 from .original_ckpt import check_original, plan_original
-from .plan import Options, Plan
 from .port_folder import check_port, plan_port
 from .readers import Checkpoint, read_checkpoint
 from .weights import check_numbers, shapes_of

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..model_parts import BASE_PREFIX
 from .errors import CheckpointError, UnknownSettingError
-from .names.mapping import BASE_PREFIX, RuleReport, to_paddle
+from .names.mapping import RuleReport, to_paddle
 from .names.settings import check_settings
 from .names.sizes import TASK_CLASSES, derive_config
 from .readers import Checkpoint, as_dtype, count_nonfinite, is_float, local_path, read_checkpoint

@@ -6,6 +6,7 @@ import paddle
 from paddle import Tensor, nn
 
 from ..config import BridgeTowerTextConfig
+from ..kernels import add_bias
 from .attention import additive_mask
 from .layers import Dropout, LayerNorm
 from .recompute import run_layer
@@ -28,6 +29,7 @@ class TextEmbeddings(nn.Layer):
         self.positions_skip_padding = config.kind == "roberta"
 
     def _position_ids(self, input_ids: Tensor) -> Tensor:
+        """(B, L) -> (B, L), or (L,) if the positions are the same in every row."""
         if not self.positions_skip_padding:
             return paddle.arange(input_ids.shape[1], dtype="int64")
         # RoBERTa counts real tokens from pad + 1 on; every padding token has position pad.
@@ -35,10 +37,11 @@ class TextEmbeddings(nn.Layer):
         return real.cumsum(1) * real + self.pad_token_id
 
     def forward(self, input_ids: Tensor) -> Tensor:
-        """(B, L) int64 -> (B, L, D)."""
-        # Every token has type 0: neither the original nor the Hugging Face port passes other types.
+        """(B, L) int64 -> (B, L, W)."""
         states = self.word_embeddings(input_ids) + self.position_embeddings(self._position_ids(input_ids))
-        return self.dropout(self.norm(states + self.token_type_embeddings.weight[0]))
+        # Every token has type 0: neither the original nor the Hugging Face port passes other types.
+        states = add_bias(states, self.token_type_embeddings(paddle.zeros([], "int64")))
+        return self.dropout(self.norm(states))
 
 
 class TextTower(nn.Layer):
@@ -64,13 +67,13 @@ class TextTower(nn.Layer):
             num_states: how many of the top layers to return.
 
         Returns:
-            The states (B, L, D) of the top layers, the last one last.
+            The states (B, L, W) of the top layers, lowest first.
 
         Raises:
             ValueError: when the texts are longer than the position table.
         """
         length = input_ids.shape[1]
-        # Traced for an export, the length is not known yet; the loader of exported models checks it.
+        # While a model is traced for export, the length is not known; `BridgeTowerPredictor` checks it.
         if isinstance(length, int) and length > self.max_length:
             raise ValueError(f"texts have {length} tokens, the position table of the text tower holds "
                              f"{self.max_length}; lower max_text_len")

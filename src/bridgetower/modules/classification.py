@@ -17,10 +17,10 @@ __all__ = ["BridgeTowerForImagesAndTextClassification", "BridgeTowerForQuestionA
 
 
 class _PairClassifier(BridgeTowerPretrainedModel):
-    """The pooled vector of each text with its image, or its images, through a classifier head.
+    """A classifier head on the pooled vector of each text with its image or images.
 
     Attributes:
-        num_images: images a text.
+        num_images: images per text.
     """
 
     num_images = 1
@@ -35,6 +35,7 @@ class _PairClassifier(BridgeTowerPretrainedModel):
                                      config.layer_norm_eps)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(B, C) and (B,) -> scalar."""
         return F.cross_entropy(logits, labels)
 
     def _output(self, pooled: Tensor, labels: Tensor | None) -> ClassifierOutput:
@@ -55,19 +56,20 @@ class _PairClassifier(BridgeTowerPretrainedModel):
         Returns:
             `logits` (B, C), and `loss` with labels.
         """
-        pooled = self.bridgetower(input_ids, attention_mask, pixel_values, image_rows, needed="first").pooler_output
-        return self._output(pooled, labels)
+        features = self.bridgetower(input_ids, attention_mask, pixel_values, image_rows, first_token_only=True)
+        return self._output(features.pooler_output, labels)
 
 
 class BridgeTowerForQuestionAnswering(_PairClassifier):
     """Answers questions about images by choosing among `config.num_labels` answers (VQAv2); labels are soft."""
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(B, C) twice -> scalar."""
         return vqa_loss(logits, labels)
 
 
 class BridgeTowerForVisualEntailment(_PairClassifier):
-    """Says whether an image contradicts a text (0), says nothing of it (1) or entails it (2) (SNLI-VE)."""
+    """Says whether an image contradicts a text (0), says nothing about it (1) or entails it (2) (SNLI-VE)."""
 
     required_settings = {"num_labels": 3}
 
@@ -96,7 +98,7 @@ class BridgeTowerForImagesAndTextClassification(_PairClassifier):
             `logits` (B, 2), and `loss` with labels.
 
         Raises:
-            ValueError: when there are not two images a text.
+            ValueError: when there are not two images per text.
         """
         if pixel_values is None or pixel_values.ndim != 5 or pixel_values.shape[1] != 2:
             shape = None if pixel_values is None else tuple(pixel_values.shape)
@@ -112,5 +114,5 @@ class BridgeTowerForImagesAndTextClassification(_PairClassifier):
         text = model.project_text(model.encode_text(input_ids, attention_mask))
         pooled = model.fuse([paddle.concat([state, state]) for state in text],
                             [paddle.concat(both) for both in zip(*views, strict=True)],
-                            paddle.concat([attention_mask, attention_mask]), "first").pooler_output
+                            paddle.concat([attention_mask, attention_mask]), first_token_only=True).pooler_output
         return self._output(paddle.concat(paddle.chunk(pooled, 2), axis=-1), labels)

@@ -7,7 +7,7 @@ from paddle import Tensor, nn
 
 from ..config import BridgeTowerVisionConfig
 from .attention import FeedForward, MultiHeadAttention
-from .layers import LayerNorm, add_bias
+from .layers import LayerNorm, PatchEmbedding
 from .recompute import run_layer
 
 __all__ = ["ImageTower"]
@@ -39,26 +39,14 @@ class ImageTower(nn.Layer):
         super().__init__()
         is_clip = config.kind == "clip"
         width = config.hidden_size
-        self.patch_size = config.patch_size
         self.image_size = config.image_size
-        self.patch_embedding = nn.Conv2D(config.num_channels, width, config.patch_size, config.patch_size,
-                                         bias_attr=False if is_clip else None)
+        self.patch_embedding = PatchEmbedding(config.num_channels, width, config.patch_size, has_bias=not is_clip)
         self.class_embedding = self.create_parameter([width])
         self.position_embedding = self.create_parameter([config.num_tokens, width])
         self.pre_norm = LayerNorm(width, config.layer_norm_eps) if is_clip else nn.Identity()
         self.layers = nn.LayerList([ImageBlock(config) for _ in range(config.num_hidden_layers)])
         self.post_norm = LayerNorm(width, config.layer_norm_eps)
         self.enable_recompute = False
-
-    def _patches(self, pixel_values: Tensor) -> Tensor:
-        """Embed patches, (B, 3, S, S) -> (B, patches, W): a convolution whose stride is its kernel is a product."""
-        rows, channels, height, width = pixel_values.shape
-        size = self.patch_size
-        patches = pixel_values.reshape([rows, channels, height // size, size, width // size, size])
-        patches = patches.transpose([0, 2, 4, 1, 3, 5]).reshape([rows, -1, channels * size * size])
-        embedded = patches.matmul(self.patch_embedding.weight.flatten(1), transpose_y=True)
-        bias = self.patch_embedding.bias
-        return embedded if bias is None else add_bias(embedded, bias)
 
     def forward(self, pixel_values: Tensor, num_states: int = 1) -> list[Tensor]:
         """Encode a batch of images.
@@ -68,16 +56,16 @@ class ImageTower(nn.Layer):
             num_states: how many of the top blocks to return.
 
         Returns:
-            The states (B, 1 + patches, W) of the top blocks after the last LayerNorm, class token first, the last
-            block last.
+            The states (B, N, W) of the top blocks after the last LayerNorm, lowest block first; the class token is the
+            first of the N tokens.
 
         Raises:
-            ValueError: when the images have another size than the position table.
+            ValueError: when the images do not have the size of the position table.
         """
         if tuple(pixel_values.shape[2:]) != (self.image_size, self.image_size):
             raise ValueError(f"images are {pixel_values.shape[3]}x{pixel_values.shape[2]} pixels, the model is built "
                              f"for {self.image_size}x{self.image_size}; resize them or set image_size")
-        patches = self._patches(pixel_values)
+        patches = self.patch_embedding(pixel_values).flatten(2).transpose([0, 2, 1])
         tokens = self.class_embedding.expand([patches.shape[0], 1, -1]).astype(patches.dtype)
         x = self.pre_norm(paddle.concat([tokens, patches], axis=1) + self.position_embedding)
         states = []

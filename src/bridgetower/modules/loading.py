@@ -1,4 +1,4 @@
-"""Loading weights: which differences between a file and a model are right, and an error on any other."""
+"""Loading weights: which differences between a file and a model are allowed, and an error on any other."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from paddle import nn
 
 from ..config import BridgeTowerConfig
+from ..model_parts import BASE_PREFIX, patterns
 from ..position import resize_position_table
 from ..sources import read_weights
 
@@ -21,14 +22,20 @@ __all__ = ["LoadReport", "LoadingMixin", "load_into"]
 
 logger = logging.getLogger(__name__)
 
-#: Heads that a task may leave behind or begin anew; anything else must be in the file and in the model.
-HEADS = ("mlm_head.*", "itm_head.*", "itc_*_head.*", "temperature", "logit_scale", "rank_head.*", "classifier.*")
+#: What a task may leave out or start anew; anything else must be in the file and in the model.
+HEADS = patterns("head")
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What `load_into` did: how many tensors were loaded, which parameters stay new, which tensors were not read."""
+    """What `load_into` did.
+
+    Attributes:
+        loaded: number of tensors that were loaded.
+        new: parameters that keep their initial values.
+        unused: tensors that were not read.
+    """
 
     loaded: int
     new: tuple[str, ...]
@@ -64,7 +71,7 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
         tensors = model.adapt_weights(tensors)
         may_ignore = (*may_ignore, *model.unused_parts)
     parameters = dict(model.named_parameters())
-    prefix = "bridgetower."
+    prefix = BASE_PREFIX
     wants_prefix = any(name.startswith(prefix) for name in parameters)
     given: dict[str, np.ndarray] = {}
     for name, value in tensors.items():
@@ -110,11 +117,11 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
 class LoadingMixin:
     """`from_pretrained` for our own folders, Hugging Face folders and original checkpoints alike."""
 
-    #: Patterns of weights that the class leaves behind, besides heads.
+    #: Patterns of weights that the class does not have, besides heads.
     unused_parts: ClassVar[tuple[str, ...]] = ()
 
     def adapt_weights(self, tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Weights of another task, given by our names, as this class begins with them: by default as they are."""
+        """Turn weights of another task, by our names, into those that this class starts with; by default they stay."""
         return tensors
 
     @classmethod

@@ -1,7 +1,4 @@
-"""What the models return; a field that was not computed is None.
-
-B rows, L text tokens, N image tokens, D width, V vocabulary, C answers or classes.
-"""
+"""What the models return; a field that was not computed is None."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ class BridgeTowerModelOutput(ModelOutput):
 
 @dataclass
 class MaskedLMOutput(ModelOutput):
-    """`loss` scalar when labels are given; `logits` (B, L, V), or (masked positions, V) in row-major order."""
+    """`loss` scalar when labels are given; `logits` (B, L, V)."""
 
     loss: Tensor = None
     logits: Tensor = None
@@ -82,13 +79,12 @@ class BridgeTowerPreTrainingOutput(ModelOutput):
     """`loss` is the sum of the active objectives' losses; what an inactive objective would fill is None.
 
     Attributes:
-        mlm_logits: (masked positions, V), row-major over the batch.
-        mlm_labels: (masked positions,) the words that were masked.
+        mlm_logits: (M, V) for the masked positions, row-major over the batch.
+        mlm_labels: (M,) the words that were masked.
         itm_logits: (B, 2), with hard negatives (3B, 2).
         itm_labels: (B,) or (3B,), 1 = match.
-        itc_image_to_text: (B, B) similarities over the temperature, rows are images; with several processes the
-            columns are the texts of all of them.
-        itc_text_to_image: (B, B) likewise, rows are texts.
+        itc_image_to_text: (B, A) similarities over the temperature: images against the texts of all processes.
+        itc_text_to_image: (B, A) likewise, texts against images.
         negative_image_index: (B,) hard negative image of each text, as an index into the batch, or into those of all
             processes with `gather_global_negative`.
         negative_text_index: (B,) hard negative text of each image.

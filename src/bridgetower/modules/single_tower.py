@@ -1,4 +1,4 @@
-"""One tower alone with a classifier: what fusion left of it (paper, table of uni-modal tasks)."""
+"""One tower alone with a classifier, to measure it after pre-training (paper, table of uni-modal tasks)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from ..config import BridgeTowerConfig
+from ..model_parts import patterns
 from ..objectives import in_float32
 from .bert_model import TextTower
 from .bt_module import BridgeTowerPretrainedModel
@@ -16,14 +17,11 @@ from .outputs import ClassifierOutput
 
 __all__ = ["BridgeTowerForImageClassification", "BridgeTowerForSequenceClassification"]
 
-_CROSS_MODAL = ("text_projection.*", "image_projection.*", "token_type_embeddings.*", "cross_modal_*", "*_input_norm.*",
-                "*_bridges.*", "*_pooler.*", "text_gate.*", "image_gate.*")
-
 
 class BridgeTowerForImageClassification(BridgeTowerPretrainedModel):
     """The image tower's class token and one linear layer (CIFAR)."""
 
-    unused_parts = ("text_tower.*", *_CROSS_MODAL)
+    unused_parts = ("text_tower.*", *patterns("cross_modal"))
 
     def __init__(self, config: BridgeTowerConfig) -> None:
         super().__init__(config)
@@ -31,7 +29,7 @@ class BridgeTowerForImageClassification(BridgeTowerPretrainedModel):
         self.classifier = Linear(config.vision_config.hidden_size, config.num_labels)
 
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> ClassifierOutput:
-        """(B, 3, S, S) images -> `logits` (B, num_labels), and `loss` with labels (B,)."""
+        """(B, 3, S, S) images -> `logits` (B, C), and `loss` with labels (B,)."""
         logits = self.classifier(self.image_tower(pixel_values)[-1][:, 0])
         return ClassifierOutput(loss=None if labels is None else F.cross_entropy(logits, labels), logits=logits)
 
@@ -46,14 +44,14 @@ class SequenceHead(nn.Layer):
         self.dropout = Dropout(dropout)
 
     def forward(self, states: Tensor) -> Tensor:
-        """(B, L, W) -> (B, num_labels)."""
+        """(B, L, W) -> (B, C)."""
         return self.out_proj(self.dropout(F.tanh(self.dense(self.dropout(states[:, 0])))))
 
 
 class BridgeTowerForSequenceClassification(BridgeTowerPretrainedModel):
-    """The text tower and RoBERTa's head (GLUE); with one label it learns a number instead of classes."""
+    """The text tower and RoBERTa's head (GLUE); with one label it predicts a number instead of classes."""
 
-    unused_parts = ("image_tower.*", *_CROSS_MODAL)
+    unused_parts = ("image_tower.*", *patterns("cross_modal"))
 
     def __init__(self, config: BridgeTowerConfig) -> None:
         super().__init__(config)
@@ -71,7 +69,7 @@ class BridgeTowerForSequenceClassification(BridgeTowerPretrainedModel):
             labels: (B,) classes, or numbers when there is one label.
 
         Returns:
-            `logits` (B, num_labels), and `loss` with labels: cross entropy, or the mean squared error of one label.
+            `logits` (B, C), and `loss` with labels: cross entropy, or mean squared error if there is one label.
         """
         if attention_mask is None:
             attention_mask = paddle.ones_like(input_ids)

@@ -288,7 +288,7 @@ def _score_pairs(model: RetrievalModel, image: list[Tensor], texts: _Texts, pair
             pooled = base.fuse(select_rows([state[low:high + 1, :length] for state in text],
                                            paddle.to_tensor(rows - low)),
                                select_rows(image, paddle.to_tensor(image_of[some])),
-                               paddle.to_tensor(mask[rows, :length]), "first").pooler_output
+                               paddle.to_tensor(mask[rows, :length]), first_token_only=True).pooler_output
             scores[image_of[some], chosen[rows]] = model.match_scores(pooled).astype("float32").numpy()
     return scores
 

@@ -112,7 +112,7 @@ def build_data(experiment: Experiment, splits: list[str], data_root: str, tokeni
         sharing = ", ".join(name for name, other in TASKS.items() if other.shares_images)
         raise SettingsError(f"{experiment.source}: data.texts_per_image={settings.texts_per_image} must be 1 for the "
                             f"task {experiment.task.name}; tasks whose texts can share an image are {sharing}")
-    task.check_datasets(settings)
+    task.check_datasets(settings, data_root)
     objectives = task.objectives(experiment.task)
     datasets = {split: task.open_split(experiment, split, data_root, seed) for split in splits}
     for split, dataset in datasets.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..conversion import load_weights
-from ..conversion.names import BASE_PREFIX, is_head
+from ..model_parts import BASE_PREFIX, is_head
 from .reference import Arrays
 
 

@@ -9,11 +9,9 @@ from functools import cache
 
 import numpy as np
 
+from ...model_parts import BASE_PREFIX, is_head
 from ..errors import CheckpointError
 from .rules import DISTILLATION_TOKEN, SOURCE_PREFIXES, Kind, Rule, rules
-
-BASE_PREFIX = "bridgetower."
-_HEADS = ("mlm_head.", "itm_head.", "itc_", "rank_head.", "classifier.", "temperature", "logit_scale")
 
 
 @dataclass
@@ -112,8 +110,8 @@ def to_paddle(
     report = RuleReport()
     base: dict[str, np.ndarray] = {}
     heads: dict[str, np.ndarray] = {}
-    for name, is_head, array in _mapped(tensors, layout, report):
-        target = heads if is_head else base
+    for name, is_of_head, array in _mapped(tensors, layout, report):
+        target = heads if is_of_head else base
         if name in base or name in heads:
             raise CheckpointError(f"two tensors of the checkpoint map to {name}; the file does not hold a single model")
         target[name] = array
@@ -151,11 +149,6 @@ def _mapped(
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise CheckpointError(f"no rule for {', '.join(unknown[:3])}{more} ({layout} layout); is it another model?")
-
-
-def is_head(stem: str) -> bool:
-    """Whether a Paddle name (without `bridgetower.`) belongs to a head beside the base model."""
-    return stem.startswith(_HEADS)
 
 
 def _join(rule: Rule, parts: list[np.ndarray]) -> np.ndarray:

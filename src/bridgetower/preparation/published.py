@@ -1,4 +1,4 @@
-"""The data sets that can be prepared, by the names of the command line."""
+"""The published data sets that can be prepared, by their names on the command line."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from bridgetower.preparation import easy_vqa, karpathy, nlvr2, snli_ve, vgqa, visual_genome, vqav2, web_captions
-from bridgetower.preparation.tables import Settings, Table
-from bridgetower.preparation.vqa_answers import normalize_answer
+from . import easy_vqa, karpathy, nlvr2, snli_ve, vgqa, visual_genome, vqav2, web_captions
+from .answer_classes import normalize_answer
+from .tables import Settings, Table
 
 
 @dataclass(frozen=True)

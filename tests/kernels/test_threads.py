@@ -1,4 +1,4 @@
-"""Samples shared between threads: the same results and gradients, and threads given back."""
+"""Samples shared between threads: results and gradients are the same, and the number of threads is restored."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from bridgetower import BridgeTowerForImageAndTextRetrieval, BridgeTowerForImagesAndTextClassification, BridgeTowerModel
-from bridgetower.modules.attention import attend
-from bridgetower.modules.cpu import map_rows
+from bridgetower.kernels import attention, forced_kernels
+from bridgetower.kernels.threads import map_rows
 from bridgetower.runtime import cpu_threads, set_cpu_threads
 from tests.models import small_batch, small_model
 
@@ -25,11 +25,12 @@ def threads_as_before() -> Iterator[None]:
     set_cpu_threads(before)
 
 
-def threads_of(model: Any, run: Any) -> tuple[list[int], Any]:
-    """The thread of each run of the first image block, and the result."""
-    seen: list[int] = []
+def shares_of(model: Any, run: Any) -> tuple[list[tuple[int, bool]], Any]:
+    """The result, and for each run of the first image block: its rows, and whether it was in the main thread."""
+    seen: list[tuple[int, bool]] = []
     block = getattr(model, "bridgetower", model).image_tower.layers[0]
-    hook = block.register_forward_pre_hook(lambda *_: seen.append(threading.get_ident()))
+    hook = block.register_forward_pre_hook(
+        lambda _, inputs: seen.append((inputs[0].shape[0], threading.current_thread() is threading.main_thread())))
     result = run()
     hook.remove()
     return seen, result
@@ -39,17 +40,19 @@ def threads_of_products() -> list[int]:
     return [pool["num_threads"] for pool in threadpool_info() if pool["prefix"] == "libiomp"]
 
 
-@pytest.mark.parametrize("needed", ["all", "first", "text"])
-@pytest.mark.parametrize("threads, rows, shared", [(2, 1, 1), (2, 2, 2), (2, 3, 1), (3, 6, 3), (2, 9, 2), (4, 2, 2)])
-def test_results_do_not_depend_on_the_threads(threads: int, rows: int, shared: int, needed: str) -> None:
+@pytest.mark.parametrize("wanted", [{}, {"first_token_only": True}, {"text_only": True}])
+@pytest.mark.parametrize("threads, rows, shares", [(2, 1, [1]), (2, 2, [1, 1]), (2, 3, [3]), (3, 6, [2, 2, 2]),
+                                                   (2, 9, [4, 5]), (4, 2, [1, 1])])
+def test_results_do_not_depend_on_the_threads(threads: int, rows: int, shares: list[int], wanted: dict[str, bool]
+                                              ) -> None:
     model, batch = small_model(BridgeTowerModel), small_batch(rows)
     outputs = []
     for count in (1, threads):
         set_cpu_threads(count)
         with paddle.no_grad():
-            seen, output = threads_of(model, lambda: model(**batch, needed=needed))
-        assert len(seen) == (shared if count > 1 else 1)
-        assert (threading.get_ident() in seen) == (len(seen) == 1)
+            seen, output = shares_of(model, lambda: model(**batch, **wanted))
+        expected_shares = shares if count > 1 else [rows]
+        assert sorted(seen) == [(share, len(expected_shares) == 1) for share in expected_shares]
         outputs.append(output)
     assert {**outputs[0]}.keys() == {**outputs[1]}.keys()
     for name, expected in outputs[0].items():
@@ -77,8 +80,16 @@ def test_layers_stay_in_one_thread_where_gradients_or_dropout_are_wanted(trainin
     model, batch = small_model(BridgeTowerForImageAndTextRetrieval), small_batch(4)
     model.train() if training else model.eval()
     with paddle.set_grad_enabled(gradients):
-        seen, _ = threads_of(model, lambda: model(**batch))
-    assert seen == [threading.get_ident()]
+        seen, _ = shares_of(model, lambda: model(**batch))
+    assert seen == [(4, True)]
+
+
+def test_paddles_own_operators_run_in_one_thread() -> None:
+    set_cpu_threads(2)
+    model, batch = small_model(BridgeTowerModel), small_batch(4)
+    with paddle.no_grad(), forced_kernels("paddle"):
+        seen, _ = shares_of(model, lambda: model(**batch))
+    assert seen == [(4, True)]
 
 
 def test_an_error_comes_through_and_gives_the_threads_back() -> None:
@@ -90,21 +101,23 @@ def test_an_error_comes_through_and_gives_the_threads_back() -> None:
     assert threads_of_products() == [2]
 
 
-@pytest.mark.parametrize("rows, width, shared", [(4, 1 << 17, 2), (4, 100, 1), (3, 1 << 18, 1), (1, 1 << 19, 1)])
-def test_only_large_inputs_are_worth_sharing(rows: int, width: int, shared: int) -> None:
+@pytest.mark.parametrize("rows, width, shares", [(4, 1 << 17, [2, 2]), (4, 100, [4]), (3, 1 << 18, [3]),
+                                                 (1, 1 << 19, [1])])
+def test_only_large_inputs_are_worth_sharing(rows: int, width: int, shares: list[int]) -> None:
+    """Which threads take the shares is up to the pool; one alone may take them all."""
     set_cpu_threads(2)
-    seen = set()
+    seen: list[tuple[int, bool]] = []
 
     def twice_and_sum(x: paddle.Tensor, nothing: None, factor: float) -> list[paddle.Tensor]:
         assert nothing is None
-        seen.add(threading.get_ident())
+        seen.append((x.shape[0], threading.current_thread() is threading.main_thread()))
         return [x * factor, x.sum(1)]
 
     x = paddle.rand([rows, width])
     twice, total = map_rows(twice_and_sum, x, None, 2.0)
     np.testing.assert_array_equal(twice.numpy(), 2 * x.numpy())
     assert total.shape == [rows]
-    assert len(seen) == shared and (threading.get_ident() in seen) == (shared == 1)
+    assert seen == [(share, len(shares) == 1) for share in shares]
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
@@ -117,7 +130,7 @@ def test_attention_of_many_does_not_depend_on_the_threads(dropout: float) -> Non
         set_cpu_threads(threads)
         paddle.seed(1)
         inputs = [paddle.to_tensor(part, stop_gradient=False) for part in parts]
-        states = attend(*inputs, mask, dropout, training=True)
+        states = attention(*inputs, mask, dropout, training=True)
         results.append([states, *paddle.grad((states * states).sum(), inputs)])
     for found, expected in zip(*results, strict=True):
         np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-5)

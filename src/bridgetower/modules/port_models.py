@@ -1,4 +1,4 @@
-"""The bare model with one head, as the Hugging Face port has them."""
+"""The models of the Hugging Face port with one head: masked words, matching, and contrastive vectors."""
 
 from __future__ import annotations
 
@@ -9,17 +9,11 @@ from paddle import Tensor, nn
 from ..config import BridgeTowerConfig
 from ..objectives import masked_cross_entropy
 from .bt_module import BridgeTowerModel, BridgeTowerPretrainedModel
-from .heads import MLMHead
+from .heads import mlm_head
 from .layers import Linear
 from .outputs import BridgeTowerContrastiveOutput, ImageTextMatchingOutput, MaskedLMOutput
 
-__all__ = ["BridgeTowerForContrastiveLearning", "BridgeTowerForImageAndTextRetrieval", "BridgeTowerForMaskedLM",
-           "mlm_head"]
-
-
-def mlm_head(config: BridgeTowerConfig) -> MLMHead:
-    """The MLM head that a configuration asks for."""
-    return MLMHead(config.hidden_size, config.text_config.vocab_size, config.cross_layer_norm_eps)
+__all__ = ["BridgeTowerForContrastiveLearning", "BridgeTowerForImageAndTextRetrieval", "BridgeTowerForMaskedLM"]
 
 
 class BridgeTowerForMaskedLM(BridgeTowerPretrainedModel):
@@ -45,7 +39,7 @@ class BridgeTowerForMaskedLM(BridgeTowerPretrainedModel):
         Returns:
             `logits` (B, L, V), and `loss` with labels.
         """
-        features = self.bridgetower(input_ids, attention_mask, pixel_values, needed="text").text_features
+        features = self.bridgetower(input_ids, attention_mask, pixel_values, text_only=True).text_features
         logits = self.mlm_head(features)
         loss = None
         if labels is not None:
@@ -66,7 +60,7 @@ class BridgeTowerForImageAndTextRetrieval(BridgeTowerPretrainedModel):
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
                 labels: Tensor | None = None) -> ImageTextMatchingOutput:
         """Score pairs: (B, L) texts and (B, 3, S, S) images -> `logits` (B, 2); labels (B,), 1 = match."""
-        pooled = self.bridgetower(input_ids, attention_mask, pixel_values, needed="first").pooler_output
+        pooled = self.bridgetower(input_ids, attention_mask, pixel_values, first_token_only=True).pooler_output
         logits = self.itm_head(pooled)
         return ImageTextMatchingOutput(loss=None if labels is None else F.cross_entropy(logits, labels), logits=logits)
 
@@ -121,7 +115,7 @@ class BridgeTowerForContrastiveLearning(BridgeTowerPretrainedModel):
             attention_mask = paddle.ones_like(input_ids)
         text_states = model.encode_text(input_ids, attention_mask)
         image = model.project_image(model.encode_image(pixel_values))
-        pooled = model.fuse(model.project_text(text_states), image, attention_mask, "first").pooler_output
+        pooled = model.fuse(model.project_text(text_states), image, attention_mask, first_token_only=True).pooler_output
         text, vision, cross = self.embed_text(text_states), self.embed_image(image), self.embed_pair(pooled)
         loss = None
         if return_loss:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridgetower.preparation.vqa_answers import CONTRACTIONS, build_vocabulary, normalize_answer, score, soft_targets
+from bridgetower.preparation.answer_classes import CONTRACTIONS, build_vocabulary, normalize_answer, score, soft_targets
 
 
 @pytest.mark.parametrize(

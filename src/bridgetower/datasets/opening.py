@@ -1,4 +1,4 @@
-"""From the names of data sets to a dataset."""
+"""Opens the data sets that an experiment names."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from bridgetower.datasets.arrow import ArrowTable, find_shards, find_table
-from bridgetower.datasets.image_text import DatasetOptions, ImageTextDataset
-from bridgetower.datasets.source import Source
-from bridgetower.datasets.specs import DatasetSpec, Split, dataset_spec
+from .arrow import ArrowTable, find_shards, find_table
+from .image_text import DatasetOptions, ImageTextDataset
+from .source import Source
+from .specs import DATASETS, DatasetSpec, Split, dataset_spec
 
 __all__ = ["build_dataset"]
 
@@ -23,7 +23,8 @@ def build_dataset(
     """Open the arrow tables of one split of one or more data sets, one after the other.
 
     Args:
-        names: keys of `DATASETS`, such as ("coco", "vg"). A data set without tables for the split adds no samples.
+        names: keys of `DATASETS`, such as ("coco", "vg"), or names of own tables. A data set without tables for the
+            split adds no samples.
         split: "train", "val" or "test".
         data_root: the folder of the arrow files.
         options: how samples are made.
@@ -34,10 +35,10 @@ def build_dataset(
         FileNotFoundError: a missing table, with its path and the command that makes it.
     """
     root = Path(data_root).expanduser()
-    specs = [dataset_spec(name) for name in names]
+    specs = [dataset_spec(name, root) for name in names]
     if len({spec.kind for spec in specs}) > 1:
         kinds = ", ".join(f"{spec.key} ({spec.kind})" for spec in specs)
-        raise ValueError(f"data sets of different kinds do not form one dataset: {kinds}; choose those of one kind")
+        raise ValueError(f"data sets of different kinds cannot be joined: {kinds}; choose those of one kind")
     sources = []
     for name, spec in zip(names, specs, strict=True):
         source = Source(spec, _open_tables(spec, split, root, options), options.mode, options.debug_limit)
@@ -49,7 +50,11 @@ def build_dataset(
 def _open_tables(spec: DatasetSpec, split: Split, root: Path, options: DatasetOptions) -> list[ArrowTable]:
     names = spec.tables(split, options.clean_splits)
     if spec.shards:
-        return [table for prefix in names for table in find_shards(root, prefix)]
+        tables = [(prefix, table) for prefix in names for table in find_shards(root, prefix)]
+        for prefix, table in tables:
+            if spec.key not in DATASETS:  # own tables are measured as one, however many files they have
+                table.name = prefix
+        return [table for _, table in tables]
     if spec.key == "vqa" and split == "train":
         names += options.vqa_extra_train_tables
     return [find_table(root, name) for name in names]

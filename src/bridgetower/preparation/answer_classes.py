@@ -1,6 +1,6 @@
 """Answer classes of VQAv2: normalisation, vocabulary and soft scores.
 
-Released VQA checkpoints are tied to these classes, so the quirks of the original rules are kept on purpose.
+Written by hand, because released VQA checkpoints are tied to these classes and so to every quirk of the original rules.
 """
 
 from __future__ import annotations

@@ -1,0 +1,70 @@
+"""From the words of a command line to a command, and from errors to one line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from . import delegated, picture_commands, vector_commands
+
+__all__ = ["build_parser", "main"]
+
+UNUSABLE_INPUT = 2
+INTERRUPTED = 130
+PROGRAM = "bridgetower"
+EXAMPLE = """\
+example:
+  bridgetower ask build/quickstart/vqa picture.png "what color is the circle?"
+
+`bridgetower COMMAND --help` has the options of a command and an example.
+Exit status: 0 done, 2 unusable input or options, 130 interrupted.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; it imports nothing that takes time."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, description="Use BridgeTower models: ask, match, fill, classify, embed, search, serve; and the "
+        "programs that prepare data and convert checkpoints.", epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in (picture_commands, vector_commands, delegated):
+        module.add_commands(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] and words[0] in delegated.PROGRAMS:
+        return delegated.run(words[0], words[1:])
+    options = build_parser().parse_args(words)
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"{PROGRAM} {words[0]}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ValueError, KeyError, OSError, MemoryError, ImportError) as error:
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"{PROGRAM} {words[0]}: error: {' '.join(str(message).split()) or type(error).__name__}",
+              file=sys.stderr)
+        return UNUSABLE_INPUT
+    return 0
+
+
+def quiet() -> None:
+    """Make Paddle fast on a CPU, and let it and PaddleNLP say only what a user should know."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    from ..runtime import log_to_console, shorten_paddlenlp_log, tune_cpu
+
+    log_to_console()
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(logging.WARNING)
+    tune_cpu()
+    shorten_paddlenlp_log()
