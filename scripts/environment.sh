@@ -59,7 +59,7 @@ reason_to_rebuild() { # prints why an existing .venv cannot be kept, nothing whe
 
 # The stamp is a hash of what the installation depends on, and the installed set; "tests" includes "run".
 fingerprint() {
-    { .venv/bin/python -VV && cat pyproject.toml requirements.txt requirements-test.txt requirements-serve.txt constraints.txt; } | sha256sum | cut -c 1-64
+    { .venv/bin/python -VV && cat pyproject.toml requirements*.txt constraints.txt; } | sha256sum | cut -c 1-64
 }
 is_ready() { [[ -f .venv/.ready && "$(cat .venv/.ready)" =~ ^"$(fingerprint)"\ ("$wanted"|tests)$ ]]; }
 

@@ -41,10 +41,10 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
 
 
-def _load_weights(source: str | Path) -> Any:
+def _load_weights(source: str | Path, allow_nonfinite: bool) -> Any:
     from .conversion import load_weights
 
-    return load_weights(source)
+    return load_weights(source, allow_nonfinite)
 
 
 register_reader(_load_weights)

@@ -114,6 +114,8 @@ class Experiment:
         new_model: the same for a run without a checkpoint, which `model` changes; a run with one does not read it.
         data, task, optimization: as typed above.
         training: defaults of command-line flags, by the names of PaddleNLP's TrainingArguments.
+        given: the settings of `data` that the file or the command line names; the others are defaults, which give way
+            to those of a checkpoint.
     """
 
     source: str = "the settings"
@@ -123,6 +125,7 @@ class Experiment:
     task: TaskSettings = field(default_factory=TaskSettings)
     optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
     training: Mapping[str, Any] = field(default_factory=dict)
+    given: tuple[str, ...] = ()
 
 
 #: Sections whose keys others know: `BridgeTowerConfig`, and the parser of the command line.
@@ -168,7 +171,7 @@ def parse_experiment(values: Mapping[str, Any], source: str = "the settings") ->
     if values.get("model_type") == "bridgetower":
         # The config.json of a converted or trained model: its settings are the model section.
         values = {"model": values}
-    known = [f.name for f in fields(Experiment) if f.name != "source"]
+    known = [f.name for f in fields(Experiment) if f.name not in ("source", "given")]
     for name in values:
         if name not in known:
             raise SettingsError(f"{source}: no section {name!r}{nearest(name, known)} Sections are {', '.join(known)}")
@@ -180,7 +183,7 @@ def parse_experiment(values: Mapping[str, Any], source: str = "the settings") ->
     except SettingsError as error:
         raise SettingsError(f"{source}: {error}") from None
     typed |= {name: dict(values.get(name, {})) for name in _OPEN_SECTIONS}
-    return Experiment(source, **typed)
+    return Experiment(source, **typed, given=tuple(values.get("data", {})))
 
 
 def _assign(values: dict[str, Any], assignment: str) -> None:

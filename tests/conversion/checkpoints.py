@@ -43,6 +43,19 @@ def lightning(case: str) -> dict[str, Any]:
     return {"epoch": 3, "global_step": 7, "callbacks": {}, "state_dict": state, "hyper_parameters": hyper_parameters}
 
 
+def one_layer_classifier(case: str) -> dict[str, Any]:
+    """The same with a classifier of one linear layer (`task_head_layers` 1 of the original)."""
+    content = lightning(case)
+    state, name = content["state_dict"], f"{CLASSIFIER_TASKS[case]}_classifier"
+    width, labels = state[f"{name}.0.weight"].shape[1], state[f"{name}.3.bias"]
+    weight = state[f"{name}.0.weight"][: len(labels)]
+    content["state_dict"] = {key: tensor for key, tensor in state.items() if not key.startswith(name)}
+    content["state_dict"] |= {f"{name}.0.weight": weight.clone(), f"{name}.0.bias": labels}
+    assert weight.shape == (len(labels), width)
+    content["hyper_parameters"]["config"]["task_head_layers"] = 1
+    return content
+
+
 def write_port_folder(folder: Path, case: str = "huggingface_mlm") -> Path:
     """A Hugging Face folder of a case."""
     from safetensors.numpy import save_file

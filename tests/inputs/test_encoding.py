@@ -76,6 +76,12 @@ def test_ragged_rows_and_unknown_frameworks(processor: BridgeTowerProcessor) -> 
         processor.tokenizer("a", return_tensors="tf")
 
 
+@pytest.mark.parametrize("texts, shape", [([], (0, 0)), ([""], (1, 0)), (["", ""], (2, 0))])
+def test_no_tokens_are_still_ids(processor: BridgeTowerProcessor, texts: list[str], shape: tuple[int, int]) -> None:
+    ids = processor.tokenizer(texts, add_special_tokens=False, return_tensors="np")["input_ids"]
+    assert ids.shape == shape and ids.dtype == np.int64
+
+
 def test_pytorch_that_is_not_installed(processor: BridgeTowerProcessor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(ValueError, match="needs PyTorch, which is not installed"):

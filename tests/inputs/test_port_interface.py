@@ -115,6 +115,7 @@ TOKENIZER_CALLS: dict[str, Call] = {
                                 padding_side="left"),
     "pad labels": lambda t: t.pad([{"input_ids": [1, 2], "labels": 1}, {"input_ids": [1], "labels": 0}],
                                   return_tensors="pt"),
+    "pad one with a label": lambda t: t.pad({"input_ids": [1, 2], "label": 0}, return_tensors="np"),
     "pad arrays": lambda t: t.pad({"input_ids": [np.array([1, 2, 3]), np.array([4])]}),
     "decode": lambda t: t.decode(t(TEXTS[1])["input_ids"]),
     "decode skipping": lambda t: t.decode(t(TEXTS[1])["input_ids"], skip_special_tokens=True),

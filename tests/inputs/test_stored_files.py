@@ -221,7 +221,8 @@ def test_a_name_on_the_hub_downloads_what_is_needed(port_folder: Path, monkeypat
     assert_same_tokenizer(processor.tokenizer, local.tokenizer)
     assert {(name, options["revision"]) for name, _, options in hub.asked} == {("someone/any-name", "v2")}
     asked = {file for _, file, _ in hub.asked}
-    assert "tokenizer.json" in asked and not asked & {"vocab.json", "merges.txt", "vocab.txt", "model.safetensors"}
+    assert "tokenizer.json" in asked
+    assert not asked & {"vocab.json", "merges.txt", "vocab.txt", "added_tokens.json", "model.safetensors"}
     assert BridgeTowerImageProcessor.from_pretrained("someone/any-name") == local.image_processor
     assert processor.tokenizer.name_or_path == "someone/any-name"
 
@@ -253,6 +254,21 @@ def test_what_the_hub_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
                            ) as caught:
             reader.from_pretrained("someone/name")
         assert "\n" not in str(caught.value)
+
+
+def test_a_cached_repository_is_read_without_network(port_folder: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "models--someone--cached"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("abc")
+    snapshot = cache / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    for file in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
+        shutil.copy(port_folder / file, snapshot)
+    options: dict[str, Any] = {"cache_dir": str(tmp_path), "local_files_only": True}
+    processor = BridgeTowerProcessor.from_pretrained("someone/cached", **options)
+    assert_same_tokenizer(processor.tokenizer, BridgeTowerTokenizer.from_pretrained(port_folder))
+    with pytest.raises(FileNotFoundError, match="someone/other/preprocessor_config.json does not exist"):
+        BridgeTowerProcessor.from_pretrained("someone/other", **options)
 
 
 @pytest.mark.parametrize("name", ["no/such/folder", "one-word", "/absolute/path", "~/nowhere"])

@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from bridgetower.conversion import CheckpointError, Options, plan_conversion, weights
+from bridgetower.conversion import CheckpointError, Options, load_weights, plan_conversion, weights
 from bridgetower.conversion.names import derive_config
 from bridgetower.conversion.writers import write_safetensors
 from bridgetower.verification.comparison import verify
-from tests.conversion.checkpoints import lightning, write_port_folder
+from tests.conversion.checkpoints import lightning, one_layer_classifier, write_port_folder
 
 # Two float32 implementations of a few layers.
 TOLERANCE = 1e-5
@@ -50,6 +50,13 @@ def test_port(case: str, heads: set[str], tmp_path: Path) -> None:
     differences = _verified(write_port_folder(tmp_path / "model", case), tmp_path)
     assert set(differences) == BASE | heads
     assert max(differences.values()) < TOLERANCE
+
+
+@pytest.mark.parametrize("case", ["vqa", "nlvr2"])
+def test_classifier_of_one_layer(case: str, tmp_path: Path) -> None:
+    torch.save(one_layer_classifier(case), tmp_path / "x.ckpt")
+    differences = _verified(tmp_path / "x.ckpt", tmp_path)
+    assert set(differences) == BASE | {"logits"} and max(differences.values()) < TOLERANCE
 
 
 @pytest.mark.parametrize("gated", [True, False])
@@ -185,6 +192,54 @@ def test_openai_clip(image_size: int | None, tmp_path: Path) -> None:
     torch.save(state | others, tmp_path / "ViT.pt")
     differences = _verified(tmp_path / "ViT.pt", tmp_path, image_size=image_size)
     assert set(differences) == {"image_features"} and max(differences.values()) < TOLERANCE
+
+
+def _open_clip(folder: Path, **config: Any) -> Path:
+    """A folder as open_clip publishes it, with a text encoder that is a module of its own."""
+    original = lightning("pretrain_roberta")["state_dict"]
+    state = {name.removeprefix("vit_model."): tensor for name, tensor in original.items() if ".visual." in name}
+    others = {"visual.proj": torch.ones(64, 8), "text.transformer.resblocks.0.ln_1.bias": torch.ones(8),
+              "text.token_embedding.weight": torch.ones(5, 8), "logit_scale": torch.ones(()),
+              "logit_bias": torch.ones(())}  # fmt: skip
+    folder.mkdir()
+    torch.save(state | others, folder / "open_clip_pytorch_model.bin")
+    if config:
+        vision = {"image_size": 32, "layers": 4, "width": 64, "patch_size": 8} | config.pop("vision_cfg", {})
+        settings = {"model_cfg": {"embed_dim": 8, "vision_cfg": vision, "text_cfg": {}} | config, "preprocess_cfg": {}}
+        (folder / "open_clip_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.mark.parametrize("config, activation", [
+    ({"quick_gelu": True}, "quick_gelu"), ({"quick_gelu": False}, "gelu"), ({"embed_dim": 8}, "gelu"),
+    ({"vision_cfg": {"head_width": 16}}, "gelu"), ({"vision_cfg": {"norm_kwargs": {"eps": 1e-4}}}, "gelu"),
+])  # fmt: skip
+def test_open_clip(config: dict[str, Any], activation: str, tmp_path: Path) -> None:
+    folder = _open_clip(tmp_path / "tower", **config)
+    assert load_weights(folder)[1]["vision_config"]["hidden_act"] == activation  # type: ignore[index]
+    differences = _verified(folder, tmp_path)
+    assert set(differences) == {"image_features"} and max(differences.values()) < TOLERANCE
+    wrong = "gelu" if activation == "quick_gelu" else "quick_gelu"
+    (folder / "towers.json").write_text(json.dumps({"vision": {"activation": wrong}}))
+    ours = plan_conversion(folder, Options(output=tmp_path / "wrong.safetensors"))
+    ours.write(lambda count: None)
+    (folder / "towers.json").unlink()
+    assert max(verify(folder, ours.folder, Options()).values()) > 10 * TOLERANCE
+
+
+def test_open_clip_without_its_settings(tmp_path: Path) -> None:
+    folder = _open_clip(tmp_path / "tower")
+    for read in (load_weights, lambda path: plan_conversion(path, Options())):
+        with pytest.raises(CheckpointError, match="hidden_act of the image tower is not known.*open_clip_config.json"):
+            read(folder)  # type: ignore[operator]
+    (folder / "towers.json").write_text(json.dumps({"vision": {"activation": "gelu"}}))
+    assert max(_verified(folder, tmp_path).values()) < TOLERANCE
+
+
+@pytest.mark.parametrize("vision", [{"act_kwargs": {"approximate": "tanh"}}, {"attentional_pool": True}])
+def test_open_clip_towers_that_compute_something_else(vision: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=f"vision_cfg.{next(iter(vision))}"):
+        load_weights(_open_clip(tmp_path / "tower", vision_cfg=vision))
 
 
 def test_distilled_deit_says_why_not(tmp_path: Path) -> None:

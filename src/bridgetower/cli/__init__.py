@@ -1,5 +1,5 @@
 """The `bridgetower` command."""
 
-from .program import main
+from .command_line import main
 
 __all__ = ["main"]

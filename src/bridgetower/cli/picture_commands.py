@@ -93,7 +93,7 @@ def positive(text: str) -> int:
 
 def open_pipeline(task: str, options: argparse.Namespace) -> Any:
     """The pipeline of a task with the model and the options of a command line."""
-    from .program import quiet
+    from .command_line import quiet
 
     quiet()
     from ..pipelines import pipeline

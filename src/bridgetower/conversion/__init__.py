@@ -10,12 +10,12 @@ from .conversion_plan import Options, Plan
 from .convert import plan_conversion, with_settings
 from .errors import CheckpointError, UnknownSettingError
 from .names import LAYOUTS, detect_layout, from_paddle, to_paddle
-from .readers import Checkpoint, local_path, read_checkpoint
+from .readers import Checkpoint, hub_name, local_path, read_checkpoint
 from .reverse import plan_reverse
 from .weights import load_weights
 
 __all__ = [
     "LAYOUTS", "Checkpoint", "CheckpointError", "Options", "Plan", "UnknownSettingError", "detect_layout",
-    "from_paddle", "load_weights", "local_path", "plan_conversion", "plan_reverse", "read_checkpoint",
-    "resize_position_table", "to_paddle", "with_settings",
+    "from_paddle", "hub_name", "load_weights", "local_path", "plan_conversion", "plan_reverse",
+    "read_checkpoint", "resize_position_table", "to_paddle", "with_settings",
 ]  # fmt: skip

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from ..files import FileSet
-from .errors import CheckpointError
-from .readers import count_nonfinite, is_float
 from .summary import Report
 from .writers import Progress
 
@@ -62,23 +60,6 @@ class Plan:
     write: Callable[[Progress], None]
     num_bytes: int
     folder: Path
-
-
-def check_numbers(tensors: Mapping[str, np.ndarray], allow_nonfinite: bool) -> None:
-    """Refuse weights that are not floating-point numbers, or are NaN or infinite.
-
-    Raises:
-        CheckpointError: there are such weights.
-    """
-    for name, array in tensors.items():
-        if not is_float(array):
-            raise CheckpointError(f"{name} has type {array.dtype.name}; quantised weights cannot be converted")
-        count = 0 if allow_nonfinite else count_nonfinite(array)
-        if count:
-            raise CheckpointError(
-                f"{name} has {count} NaN or infinite values; the training run that produced it diverged. "
-                "Use another checkpoint, or --allow_nonfinite to convert it as it is"
-            )
 
 
 def copy_companions(files: FileSet, source: Path, folder: Path) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..files import FileSet
+from ..model_parts import BASE_PREFIX
 from ..position import resize_position_table
-from .conversion_plan import Options, Plan, check_numbers, copy_companions
+from .conversion_plan import Options, Plan, copy_companions
 from .errors import CheckpointError
-from .names import BASE_PREFIX, check_shapes
+from .names import check_shapes
 from .readers import Checkpoint, read_checkpoint, read_json, widen
 from .summary import PARTS, Report, count_parts
-from .weights import DECODER, config_of, mapped_tensors, says_tied, shapes_of
+from .weights import DECODER, check_numbers, config_of, mapped_tensors, says_tied, shapes_of
 from .writers import Progress, num_bytes, write_pdparams, write_safetensors
 
 _WEIGHTS_NAME = {"pdparams": "model_state.pdparams", "safetensors": "model.safetensors"}

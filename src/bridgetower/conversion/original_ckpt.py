@@ -9,9 +9,10 @@ import numpy as np
 
 from ..files import FileSet
 from ..known import IMAGE_TOWERS
+from ..model_parts import BASE_PREFIX
 from .conversion_plan import Plan
 from .errors import CheckpointError
-from .names import BASE_PREFIX, from_paddle
+from .names import from_paddle
 from .names.sizes import CONTRASTIVE_RETRIEVAL, KNOWN_TEXT_TOWERS, TASK_CLASSES, objectives
 from .readers import Checkpoint
 from .summary import Report, count_parts
@@ -107,7 +108,7 @@ def flat_config(config: BridgeTowerConfig, shapes: dict[str, tuple[int, ...]], t
         "temperature": config.initial_temperature,
         "contrastive_hidden_size": config.contrastive_hidden_size,
         "gather_global_negative": config.gather_global_negative,
-        "task_head_layers": 2,
+        "task_head_layers": config.head_layers,
         "head_hidden_scale": config.head_hidden_scale,
         "vqav2_label_size": config.num_labels if task == "vqa" else 3129,
     }

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files import FileSet
+from ..model_parts import BASE_PREFIX, is_head
 from .conversion_plan import Plan, copy_companions
 from .errors import CheckpointError
-from .names import BASE_PREFIX, from_paddle, is_head
+from .names import from_paddle
 from .readers import Checkpoint
 from .summary import Report, count_parts
 from .weights import DECODER, WORDS

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .conversion_plan import Options, Plan, check_numbers
+from .conversion_plan import Options, Plan
 from .errors import CheckpointError
 from .names import check_shapes
 from .original_ckpt import check_original, plan_original
 from .port_folder import check_port, plan_port
 from .readers import Checkpoint, read_checkpoint
-from .weights import shapes_of
+from .weights import check_numbers, shapes_of
 
 if TYPE_CHECKING:
     from ..config import BridgeTowerConfig

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .names.mapping import BASE_PREFIX, is_head
+from ..model_parts import BASE_PREFIX, is_head
 from .readers.arrays import dtype_name
 
 PARTS = ("text tower", "image tower", "cross-modal", "bridges", "heads")

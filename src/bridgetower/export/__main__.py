@@ -1,4 +1,4 @@
-"""Write a checkpoint as static models for `paddle.inference`: text tower, image tower and fusion."""
+"""Write a checkpoint as static models: text tower, image tower and fusion, as Paddle programs or ONNX files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..runtime import log_to_console, shorten_paddlenlp_log, tune_cpu
+from .manifest import FORMATS
 
 EXAMPLES = r"""
 examples:
   python export.py output/vqa --output vqa-static
       what train.py wrote; task, size, transform and names of the answers are those of the training
+  python export.py output/vqa --output vqa-static --format paddle onnx
+      for every engine: Paddle's inference, ONNX Runtime and OpenVINO
   python export.py BridgeTower_vqa.ckpt.pdparams --output vqa-static --tokenizer roberta-base \
       --labels data/fine-tune/vqav2_train.arrow data/fine-tune/vqav2_val.arrow
       a converted checkpoint of the original, which does not name its answers
@@ -43,6 +46,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--labels", type=Path, nargs="+", default=[], metavar="FILE",
                         help="names of the classes: JSON (a list, or an object of names and ids), or arrow files of "
                              "VQA; default: the checkpoint's")
+    parser.add_argument("--format", nargs="+", choices=FORMATS, default=["paddle"], metavar="NAME",
+                        help="paddle, onnx, and int8 (ONNX with 8-bit weights), one or several; default: paddle")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
     return parser.parse_args(arguments)
 
@@ -50,10 +55,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def clean_up_on_signals() -> list[int]:
     """Let what is half written be removed on Ctrl-C and SIGTERM.
 
-    To be called with all imports done, as Paddle and PaddleNLP set handlers of their own.
+    Call it when all imports are done, as Paddle and PaddleNLP set handlers of their own.
 
     Returns:
-        The signals that came: Paddle's tracing may turn an interruption into an error of another type.
+        The signals received so far: Paddle's tracing may turn an interruption into an error of another type.
     """
     import paddle
 
@@ -83,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         manifest = export_checkpoint(options.checkpoint, options.output, ExportOptions(
             task=options.task, image_size=options.image_size, max_text_len=options.max_text_len,
             tokenizer=options.tokenizer, image_transform=options.image_transform, labels=tuple(options.labels),
-            overwrite=options.overwrite))
+            formats=tuple(options.format), overwrite=options.overwrite))
     except BaseException as error:
         if received or isinstance(error, KeyboardInterrupt):
             print("export.py: interrupted, nothing written", file=sys.stderr)
@@ -94,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"export.py: error: {' '.join(str(message).split()) or type(error).__name__}", file=sys.stderr)
         return 2
     print(f"{options.output}: {manifest.model_class} for {manifest.task}, {manifest.image_size} pixels, texts up to "
-          f"{manifest.max_text_len} tokens")
+          f"{manifest.max_text_len} tokens, {' and '.join(manifest.formats)}")
     return 0
 
 

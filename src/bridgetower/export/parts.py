@@ -1,4 +1,4 @@
-"""What is exported: for each task a model class and the three programs that compute its outputs.
+"""What is exported: for each task a model class, and the three programs that compute its outputs.
 
 B texts or pairs, M images, K states a tower, L text tokens, N image tokens, D width, C width of compared vectors.
 """
@@ -26,7 +26,7 @@ from ..modules import (
 )
 from ..modules.outputs import BridgeTowerModelOutput
 
-__all__ = ["TASKS", "Target", "choose_target", "make_parts"]
+__all__ = ["TASKS", "Part", "Target", "choose_target", "make_parts", "num_states"]
 
 #: From the output of the cross-modal layers to what the fusion returns.
 Head = Callable[[Any, BridgeTowerModelOutput], Tensor]
@@ -78,8 +78,8 @@ def _joint_vectors(model: Any, fused: BridgeTowerModelOutput) -> Tensor:
 #: The targets of each task; the first whose weights a checkpoint has is taken.
 TASKS: dict[str, tuple[Target, ...]] = {
     "itm": (Target(BridgeTowerForImageAndTextRetrieval, ("itm_head.",), _itm, labels=("no match", "match")),),
-    "vqa": (Target(BridgeTowerForQuestionAnswering, ("classifier.fc1.",), _classes),),
-    "snli": (Target(BridgeTowerForVisualEntailment, ("classifier.fc1.",), _classes,
+    "vqa": (Target(BridgeTowerForQuestionAnswering, ("classifier.fc2.",), _classes),),
+    "snli": (Target(BridgeTowerForVisualEntailment, ("classifier.fc2.",), _classes,
                     labels=("contradiction", "neutral", "entailment")),),
     "mlm": (Target(BridgeTowerForMaskedLM, ("mlm_head.",), _words, text_only=True),),
     "retrieval": (
@@ -174,22 +174,38 @@ class _FusionPart(nn.Layer):
         return self.head(self.model, fused)
 
 
+@dataclass(frozen=True)
+class Part:
+    """One program.
+
+    Attributes:
+        layer: what it computes; the weights are the model's.
+        inputs: their names, types and shapes; batch size and text length are free.
+        outputs: their names.
+    """
+
+    layer: nn.Layer
+    inputs: list[InputSpec]
+    outputs: tuple[str, ...]
+
+
 def num_states(config: BridgeTowerConfig) -> int:
     """States K that each tower hands to the cross-modal layers."""
     return max(config.num_bridges, 1)
 
 
-def make_parts(model: Any, target: Target) -> dict[str, tuple[nn.Layer, list[InputSpec]]]:
-    """The programs by name, with their inputs; batch size and text length are free, and the weights are the model's."""
+def make_parts(model: Any, target: Target) -> dict[str, Part]:
+    """The programs of a model, by name."""
     config: BridgeTowerConfig = model.config
     vision, states, width = config.vision_config, num_states(config), config.hidden_size
     size = vision.image_size
-    mask = InputSpec([None, None], "int64", "attention_mask")
+    ids, mask = (InputSpec([None, None], "int64", name) for name in ("input_ids", "attention_mask"))
+    pixels = InputSpec([None, vision.num_channels, size, size], "float32", "pixel_values")
+    text = InputSpec([None, states, None, width], "float32", "text_states")
+    image = InputSpec([None, states, vision.num_tokens, width], "float32", "image_states")
+    kinds = ("states", "vectors") if target.has_vectors else ("states",)
     return {
-        "text": (_TextPart(model, target), [InputSpec([None, None], "int64", "input_ids"), mask]),
-        "image": (_ImagePart(model, target),
-                  [InputSpec([None, vision.num_channels, size, size], "float32", "pixel_values")]),
-        "fusion": (_FusionPart(model, target),
-                   [InputSpec([None, states, None, width], "float32", "text_states"),
-                    InputSpec([None, states, vision.num_tokens, width], "float32", "image_states"), mask]),
+        "text": Part(_TextPart(model, target), [ids, mask], tuple(f"text_{kind}" for kind in kinds)),
+        "image": Part(_ImagePart(model, target), [pixels], tuple(f"image_{kind}" for kind in kinds)),
+        "fusion": Part(_FusionPart(model, target), [text, image, mask], (target.output,)),
     }

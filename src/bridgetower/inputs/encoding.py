@@ -235,7 +235,7 @@ def _tensor_maker(kind: str) -> Callable[[str, Any], Any]:
 
 
 def _array(name: str, value: Any) -> np.ndarray:
-    """Rows as one array; integers become int64, no rows (0, 0) int64."""
+    """Rows as one array; integers become int64, and so do no rows, (0, 0), and rows without tokens, (B, 0)."""
     if isinstance(value, np.ndarray):
         return value
     if framework_of(value) in ("paddle", "torch"):
@@ -243,7 +243,8 @@ def _array(name: str, value: Any) -> np.ndarray:
     if isinstance(value, list | tuple) and value and framework_of(value[0]) in ("paddle", "torch"):
         value = [each.numpy() for each in value]
     try:
-        return np.asarray(value) if not isinstance(value, list) or value else np.zeros((0, 0), np.int64)
+        array = np.zeros((0, 0)) if isinstance(value, list) and not value else np.asarray(value)
+        return array if array.size else array.astype(np.int64)
     except ValueError:
         raise ValueError(f"{name} has rows of different shapes, which do not form one tensor; pass padding=True, and "
                          "truncation=True to cut long texts (for pictures do_pad=True)") from None

@@ -65,12 +65,29 @@ class FileSource:
         except errors.RepositoryNotFoundError as error:
             raise FileNotFoundError(f"the Hugging Face hub has no repository {self.repository!r} that you may read "
                                     f"({_reason(error)}); pass a folder that holds {self.needs}") from error
-        except Exception as error:  # the client raises a dozen unrelated types for "no network"
-            missing = (errors.EntryNotFoundError, FileNotFoundError)
-            if isinstance(error, missing) and not isinstance(error, errors.LocalEntryNotFoundError):
+        except errors.LocalEntryNotFoundError as error:
+            if self._is_known_to_be_absent(file):
                 return None
-            raise ConnectionError(f"cannot download {file} of {self.name!r} ({self.repository}): {_reason(error)}; "
-                                  f"without network pass a folder that holds {self.needs}") from error
+            raise self._not_downloaded(file, error) from error
+        except (errors.EntryNotFoundError, FileNotFoundError):
+            return None
+        except Exception as error:  # the client raises a dozen unrelated types for "no network"
+            raise self._not_downloaded(file, error) from error
+
+    def _is_known_to_be_absent(self, file: str) -> bool:
+        """Whether a file that is not in the cache need not be asked for: offline on purpose, or absent last time."""
+        import huggingface_hub
+
+        if self.options.get("local_files_only") or huggingface_hub.constants.HF_HUB_OFFLINE:
+            return True
+        options = {name: self.options[name] for name in ("cache_dir", "revision") if name in self.options}
+        path = str(Path(self.options.get("subfolder", "")) / file)
+        cached = huggingface_hub.try_to_load_from_cache(self.repository, path, **options)
+        return cached is not None and not isinstance(cached, str)
+
+    def _not_downloaded(self, file: str, error: Exception) -> ConnectionError:
+        return ConnectionError(f"cannot download {file} of {self.name!r} ({self.repository}): {_reason(error)}; "
+                               f"without network pass a folder that holds {self.needs}")
 
 
 def take_hub_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -257,9 +257,11 @@ class BridgeTowerTokenizer(Vocabulary):
             except TypeError as error:
                 raise ValueError(f"texts must be strings, or lists of words with is_split_into_words=True: {error}"
                                  ) from error
-            except Exception as error:  # the Rust side raises bare Exceptions
-                raise ValueError(f"the texts cannot be truncated by {options.truncation!r} to {length}: {error}"
-                                 ) from error
+            except BaseException as error:  # the Rust side raises bare Exceptions, and panics that are not even those
+                if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                    raise
+                raise ValueError(f"the texts cannot be truncated by {options.truncation!r} to {length} tokens with "
+                                 f"stride={options.stride}: {error}") from error
             finally:
                 self._tokenizer.no_truncation()
                 self._tokenizer.encode_special_tokens = False

@@ -87,7 +87,8 @@ def read_tokenizer(source: FileSource, changes: Mapping[str, Any]) -> StoredToke
         tokenizer, kind = _word_piece(vocabulary_text, settings, _tokens("bert", settings)), "bert"
     else:
         raise FileNotFoundError(f"{source} holds no tokenizer: expected {_NEEDS}")
-    _add_tokens(tokenizer, kind, settings, {} if is_known else _read_object(source, "added_tokens.json"))
+    # A tokenizer.json holds its added tokens; old folders have them in a file of their own.
+    _add_tokens(tokenizer, kind, settings, {} if is_known or path else _read_object(source, "added_tokens.json"))
     _apply(tokenizer, kind, settings)
     return StoredTokenizer(tokenizer, kind, settings)
 

@@ -17,7 +17,7 @@ __all__ = ["BridgeTowerForImagesAndTextClassification", "BridgeTowerForQuestionA
 
 
 class _PairClassifier(BridgeTowerPretrainedModel):
-    """A two-layer head on the pooled vector of each text with its image or images.
+    """A classifier head on the pooled vector of each text with its image or images.
 
     Attributes:
         num_images: images per text.
@@ -30,8 +30,9 @@ class _PairClassifier(BridgeTowerPretrainedModel):
         config = self.config
         self.bridgetower = BridgeTowerModel(config)
         pair_width = 2 * config.hidden_size
-        self.classifier = Classifier(self.num_images * pair_width, int(pair_width * config.head_hidden_scale),
-                                     config.num_labels, config.layer_norm_eps)
+        hidden_width = None if config.head_layers == 1 else int(pair_width * config.head_hidden_scale)
+        self.classifier = Classifier(self.num_images * pair_width, hidden_width, config.num_labels,
+                                     config.layer_norm_eps)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(B, C) and (B,) -> scalar."""

@@ -50,17 +50,25 @@ def mlm_head(config: BridgeTowerConfig) -> MLMHead:
 
 
 class Classifier(nn.Layer):
-    """The two-layer head of VQA, visual entailment and NLVR2: dense, LayerNorm, GELU, dense."""
+    """The head of VQA, visual entailment and NLVR2: dense, LayerNorm, GELU, dense; or only the last of these.
 
-    def __init__(self, width: int, hidden_width: int, num_labels: int, layer_norm_eps: float) -> None:
+    Args:
+        hidden_width: width between the two dense layers; None for a head of one layer.
+    """
+
+    def __init__(self, width: int, hidden_width: int | None, num_labels: int, layer_norm_eps: float) -> None:
         super().__init__()
-        self.fc1 = Linear(width, hidden_width)
-        self.norm = LayerNorm(hidden_width, layer_norm_eps)
-        self.fc2 = Linear(hidden_width, num_labels)
+        self.has_hidden = hidden_width is not None
+        if hidden_width is not None:
+            self.fc1 = Linear(width, hidden_width)
+            self.norm = LayerNorm(hidden_width, layer_norm_eps)
+        self.fc2 = Linear(hidden_width or width, num_labels)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, width) -> (B, C)."""
-        return self.fc2(gelu(self.norm(self.fc1(features))))
+        if self.has_hidden:
+            features = gelu(self.norm(self.fc1(features)))
+        return self.fc2(features)
 
 
 class LayerGate(nn.Linear):

@@ -126,7 +126,8 @@ class LoadingMixin:
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *,
-                        config: BridgeTowerConfig | None = None, dtype: str = "float32", **changes: Any) -> Any:
+                        config: BridgeTowerConfig | None = None, dtype: str = "float32",
+                        allow_nonfinite: bool = False, **changes: Any) -> Any:
         """Build a model from a folder or file and fill it with its weights.
 
         Args:
@@ -135,6 +136,7 @@ class LoadingMixin:
             config: the configuration to build with, instead of the stored one.
             dtype: of the parameters, whatever is stored: float32, float16 or bfloat16. Paddle computes in the last two
                 on GPUs only.
+            allow_nonfinite: accept NaN and infinite weights.
             changes: settings to change in the stored configuration, for instance `num_labels=13`.
 
         Returns:
@@ -142,11 +144,11 @@ class LoadingMixin:
 
         Raises:
             FileNotFoundError: when there is nothing to load.
-            ValueError: when the weights do not fit, or there is no such dtype.
+            ValueError: when the weights do not fit or are not finite, or there is no such dtype.
         """
         if dtype not in _DTYPES:
             raise ValueError(f"dtype={dtype!r} is none of {', '.join(_DTYPES)}")
-        tensors, stored = read_weights(Path(pretrained_model_name_or_path))
+        tensors, stored = read_weights(Path(pretrained_model_name_or_path), allow_nonfinite)
         if config is None:
             if stored is None:
                 raise ValueError(f"{pretrained_model_name_or_path} holds weights but no configuration; pass config=")

@@ -11,7 +11,7 @@ from typing import Any
 _EXPORTS = {
     "pipeline": "factory",
     "Pipeline": "base_pipeline",
-    "VisualQuestionAnsweringPipeline": "question_answering",
+    "VisualQuestionAnsweringPipeline": "visual_question_answering",
     "FillMaskPipeline": "fill_mask",
     "ImageTextMatchingPipeline": "image_text_matching",
     "ZeroShotImageClassificationPipeline": "zero_shot",

@@ -74,6 +74,10 @@ class Pipeline:
             return list(self._stream(self._items(inputs, texts, len(inputs)), len(inputs), options))
         return self._stream(self._items(inputs, texts, None), None, options)
 
+    def check(self, image: Any, text: str) -> None:
+        """Raise the error that a call with this picture and this text would raise, without running the model."""
+        self._item({"image": image, self.text_key: text}, None)
+
     def _is_one(self, value: Any) -> bool:
         if self.engine.images_per_text == 1:
             return is_picture(value)

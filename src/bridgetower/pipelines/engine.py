@@ -14,7 +14,7 @@ import numpy as np
 from ..inputs.processor import BridgeTowerImageProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
 
-__all__ = ["Device", "Engine", "Features", "open_engine"]
+__all__ = ["Device", "Engine", "Features", "open_engine", "open_engines"]
 
 Device = Literal["auto", "cpu", "gpu"]
 
@@ -96,12 +96,28 @@ def open_engine(source: str | Path, task: str, device: Device = "auto") -> Engin
         FileNotFoundError: there is no model, or no tokenizer with it.
         ValueError: it has no head for the task; the message says which tasks it can serve.
     """
-    from ..export.manifest import MANIFEST_FILE
-
-    if (Path(source).expanduser() / MANIFEST_FILE).is_file():
+    if _is_export(source):
         from .exported_engine import ExportedEngine
 
         return ExportedEngine(Path(source).expanduser(), task, device)
     from .model_engine import open_model
 
     return open_model(source, task, device)
+
+
+def open_engines(source: str | Path, device: Device = "auto") -> dict[str, Engine]:
+    """Open a model for all tasks that it can serve, its weights in memory once; see `open_engine`."""
+    if _is_export(source):
+        from .exported_engine import ExportedEngine
+
+        engine = ExportedEngine(Path(source).expanduser(), "feature-extraction", device)
+        return dict.fromkeys(engine.tasks, engine)
+    from .model_engine import open_models
+
+    return dict(open_models(source, device))
+
+
+def _is_export(source: str | Path) -> bool:
+    from ..export.manifest import MANIFEST_FILE
+
+    return (Path(source).expanduser() / MANIFEST_FILE).is_file()

@@ -26,7 +26,11 @@ _SERVED = {"itm": ("image-text-matching", "zero-shot-image-classification", "fea
 
 
 class ExportedEngine:
-    """See `Engine`; one engine serves one thread at a time."""
+    """See `Engine`; one engine serves one thread at a time.
+
+    Attributes:
+        tasks: those that the folder can serve.
+    """
 
     images_per_text = 1
 
@@ -37,11 +41,11 @@ class ExportedEngine:
         self.source, self.model_class, self.labels = folder, manifest.model_class, self.predictor.labels
         self.output: Any = manifest.output
         self.has_vectors = manifest.has_vectors
-        served = [name for name in _SERVED[manifest.task]
-                  if name != "image-text-matching" or manifest.output != "vectors"]
-        if task not in served:
+        self.tasks = [name for name in _SERVED[manifest.task]
+                      if name != "image-text-matching" or manifest.output != "vectors"]
+        if task not in self.tasks:
             raise ValueError(f"{folder}, exported for {manifest.task}, has no head for {task}; "
-                             f"{describe_served(served)}")
+                             f"{describe_served(self.tasks)}")
         # Programs do not hold the trained temperature; the order of the classes does not depend on it.
         self.temperature = float(read_json(folder / "config.json").get("initial_temperature", 0.07))
 

@@ -14,8 +14,8 @@ from .fill_mask import FillMaskPipeline
 from .image_text_classification import ImageTextClassificationPipeline
 from .image_text_matching import ImageTextMatchingPipeline
 from .one_tower import ImageClassificationPipeline, TextClassificationPipeline
-from .question_answering import VisualQuestionAnsweringPipeline
 from .served import check_task
+from .visual_question_answering import VisualQuestionAnsweringPipeline
 from .zero_shot import ZeroShotImageClassificationPipeline
 
 __all__ = ["PIPELINES", "pipeline"]

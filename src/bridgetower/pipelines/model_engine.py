@@ -26,7 +26,7 @@ from ..modules import load_into
 from .engine import Device
 from .served import Served, check_task, choose, describe_served, served_tasks
 
-__all__ = ["ModelEngine", "ModelFeatures", "OneTowerEngine", "TwoImagesEngine", "open_model"]
+__all__ = ["ModelEngine", "ModelFeatures", "OneTowerEngine", "TwoImagesEngine", "open_model", "open_models"]
 
 _NLVR2 = "BridgeTowerForImagesAndTextClassification"
 _FIXED_LABELS = {"BridgeTowerForImageAndTextRetrieval": ["no match", "match"],
@@ -193,9 +193,56 @@ class OneTowerEngine(ModelEngine):
         return _numbers(self.model(paddle.to_tensor(input_ids), paddle.to_tensor(attention_mask)).logits)
 
 
+@dataclass(frozen=True)
+class _Checkpoint:
+    path: Path
+    tensors: dict[str, np.ndarray]
+    config: BridgeTowerConfig
+
+    @property
+    def names(self) -> set[str]:
+        return {name.removeprefix("bridgetower.") for name in self.tensors}
+
+    @property
+    def architectures(self) -> list[str]:
+        """The classes that it names; one with three token types that names none is NLVR2's."""
+        return self.config.architectures or ([_NLVR2] if self.config.token_type_vocab_size > 2 else [])
+
+
 def open_model(source: str | Path, task: str, device: Device = "auto") -> ModelEngine:
     """Read a checkpoint and build the class that serves a task, see `open_engine`."""
     check_task(task)
+    checkpoint = _read(source, device)
+    served = choose(task, checkpoint.names, checkpoint.architectures)
+    if served is None:
+        tasks = served_tasks(checkpoint.names, checkpoint.architectures)
+        raise ValueError(f"{source} has no head for {task}; {describe_served(tasks)}")
+    return _build(served, checkpoint)
+
+
+def open_models(source: str | Path, device: Device = "auto") -> dict[str, ModelEngine]:
+    """Read a checkpoint and build the classes for all tasks that it can serve, which share towers and layers."""
+    checkpoint = _read(source, device)
+    built: dict[str, ModelEngine] = {}
+    engines: dict[str, ModelEngine] = {}
+    base: Any = None
+    for task in served_tasks(checkpoint.names, checkpoint.architectures):
+        served = choose(task, checkpoint.names, checkpoint.architectures)
+        if served is None:
+            continue
+        if served.model_class not in built:
+            engine = built[served.model_class] = _build(served, checkpoint)
+            if base is None:
+                base = engine.base
+            elif engine.base is engine.model:
+                engine.model = engine.base = base
+            else:
+                engine.model.bridgetower = engine.base = base
+        engines[task] = built[served.model_class]
+    return engines
+
+
+def _read(source: str | Path, device: Device) -> _Checkpoint:
     has_gpu = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
     if device not in ("auto", "cpu", "gpu") or (device == "gpu" and not has_gpu):
         raise ValueError(f"device={device!r} cannot be used here; use 'auto' or 'cpu'" + (" or 'gpu'" * has_gpu))
@@ -205,24 +252,18 @@ def open_model(source: str | Path, task: str, device: Device = "auto") -> ModelE
     tensors, stored = load_weights(path)
     if stored is None:
         raise ValueError(f"{source} holds weights but no configuration; convert it with torch2paddle.py first")
-    config = BridgeTowerConfig(**stored)
-    names = {name.removeprefix("bridgetower.") for name in tensors}
-    architectures = config.architectures or ([_NLVR2] if config.token_type_vocab_size > 2 else [])
-    served = choose(task, names, architectures)
-    if served is None:
-        raise ValueError(f"{source} has no head for {task}; {describe_served(served_tasks(names, architectures))}")
-    return _build(served, config, tensors, path)
+    return _Checkpoint(path, tensors, BridgeTowerConfig(**stored))
 
 
-def _build(served: Served, config: BridgeTowerConfig, tensors: dict[str, np.ndarray], path: Path) -> ModelEngine:
-    model_class = getattr(modules, served.model_class)
-    model = model_class(config.replace(**served.settings) if served.settings else config)
-    load_into(model, tensors, path, may_miss=())
+def _build(served: Served, checkpoint: _Checkpoint) -> ModelEngine:
+    config = checkpoint.config
+    model = getattr(modules, served.model_class)(config.replace(**served.settings) if served.settings else config)
+    load_into(model, checkpoint.tensors, checkpoint.path, may_miss=())
     model.eval()
     if served.model_class == _NLVR2:
-        return TwoImagesEngine(model, path)
-    return (ModelEngine if hasattr(model, "bridgetower") or served.model_class == "BridgeTowerModel"
-            else OneTowerEngine)(model, path)
+        return TwoImagesEngine(model, checkpoint.path)
+    has_two_towers = hasattr(model, "bridgetower") or isinstance(model, modules.BridgeTowerModel)
+    return (ModelEngine if has_two_towers else OneTowerEngine)(model, checkpoint.path)
 
 
 def _named_labels(config: BridgeTowerConfig) -> list[str] | None:

@@ -43,7 +43,7 @@ _CONTRASTIVE = (Served("BridgeTowerForContrastiveLearning", (*_ITC, "itc_cross_m
                 Served("BridgeTowerForPreTraining", _ITC, {"objectives": ["itc"]}))
 _CLASSIFIER = ("classifier.fc1.", "text_projection.")
 
-#: The first class whose weights a checkpoint has is taken, one that its configuration names before others.
+#: The first class whose weights a checkpoint has is taken.
 _CHOICES: dict[str, tuple[Served, ...]] = {
     "visual-question-answering": (Served("BridgeTowerForQuestionAnswering", _CLASSIFIER),),
     "fill-mask": (Served("BridgeTowerForMaskedLM", ("mlm_head.",)),),
@@ -86,9 +86,7 @@ def choose(task: str, names: Collection[str], architectures: Collection[str]) ->
         names: of the weights, without `bridgetower.`.
         architectures: the classes that the configuration names.
     """
-    fitting = [served for served in _CHOICES[task] if _fits(served, names, architectures)]
-    named = [served for served in fitting if served.model_class in architectures]
-    return next(iter([*named, *fitting]), None)
+    return next((served for served in _CHOICES[task] if _fits(served, names, architectures)), None)
 
 
 def served_tasks(names: Collection[str], architectures: Collection[str]) -> list[str]:

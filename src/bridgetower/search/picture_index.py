@@ -150,6 +150,20 @@ class PictureIndex:
                     found[record["sha256"]] = np.array(record["vector"], np.float32)
         return found
 
+    def hashes_of(self, images: Sequence[str]) -> dict[str, str]:
+        """The hashes of the contents of some pictures, by path."""
+        found: dict[str, str] = {}
+        for condition in _conditions("image", images):
+            for batch in self._table.search().where(condition).select(["image", "sha256"]).to_batches():
+                found |= {record["image"]: record["sha256"] for record in batch.to_pylist()}
+        return found
+
+    def path_of(self, content: str) -> str | None:
+        """A picture with this hash of its content, or None."""
+        condition = next(_conditions("sha256", [content]))
+        found = self._table.search().where(condition).limit(1).select(["image"]).to_arrow()["image"].to_pylist()
+        return found[0] if found else None
+
     def upsert(self, entries: Sequence[Entry], vectors: np.ndarray, made: Made, model: str) -> None:
         """Add pictures, or replace those of the same paths, in one step that happens wholly or not at all.
 

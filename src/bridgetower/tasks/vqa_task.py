@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from .metrics import Metrics, vqa_scores
 from .predictions import PredictionSource, write_vqa_submission
 
 __all__ = ["VisualQuestionAnswering"]
+
+logger = logging.getLogger(__name__)
 
 _LABELLED: tuple[Split, ...] = ("train", "val")
 
@@ -52,6 +55,9 @@ class VisualQuestionAnswering(Task):
             raise FileNotFoundError(f"{error}. The tables of training and validation are read for the answers, whose "
                                     "names the checkpoint does not hold") from None
         answers = AnswerVocabulary.from_datasets(*needed)
+        if experiment.task.num_labels and answers.num_answers < experiment.task.num_labels:
+            logger.warning("the tables have %d answers, the classifier %d as task.num_labels says; the others are "
+                           "never right", answers.num_answers, experiment.task.num_labels)
         return Labels(experiment.task.num_labels or answers.num_answers, answers)
 
     def update(self, metrics: Metrics, batch: Batch, output: Any, tables: Sequence[str] = ()) -> None:

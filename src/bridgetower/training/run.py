@@ -36,13 +36,16 @@ def prepare(argv: list[str]) -> Callable[[], int]:
 
     from ..inputs.tokenizer import BridgeTowerTokenizer
     from ..tasks import get_task
-    from .arguments import parse_arguments
+    from .arguments import parse_arguments, report_rates
     from .build import Weights, build_data, build_model, build_processor, check_run
+    from .checkpoint_settings import with_checkpoint_settings
     from .resuming import checkpoint_to_resume
     from .towers import load_towers
     from .trainer import BridgeTowerTrainer
 
     args, experiment = parse_arguments(argv)
+    experiment = with_checkpoint_settings(experiment, args.checkpoint_path)
+    report_rates(args, experiment)
     task = get_task(experiment.task)
     check_run(experiment, task, args)
     resume = checkpoint_to_resume(args)
@@ -54,7 +57,8 @@ def prepare(argv: list[str]) -> Callable[[], int]:
     weights = Weights.read(checkpoint) if checkpoint else None
     data = build_data(experiment, splits, args.data_root, tokenizer, args.seed, weights)
     set_seed(args.seed)
-    model = build_model(experiment, tokenizer, data, weights, new_heads=args.do_train and not resume)
+    model = build_model(experiment, tokenizer, data, weights, new_heads=args.do_train and not resume,
+                        new_classifier=args.new_classifier and not resume)
     if weights is None:
         load_towers(model, args.image_tower, args.text_tower)
     trainer = BridgeTowerTrainer(

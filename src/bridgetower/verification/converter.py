@@ -69,11 +69,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def convert(arguments: argparse.Namespace) -> int:
     """Run one conversion and print its report; returns the exit status."""
-    from ..conversion import local_path, plan_conversion, plan_reverse
+    from ..conversion import hub_name, local_path, plan_conversion, plan_reverse
 
     source = local_path(arguments.source)
     if arguments.output is None and str(source) != arguments.source:
-        arguments.output = Path(f"{Path(arguments.source).name}-paddle")  # a hub name: not inside the download cache
+        arguments.output = Path(f"{Path(hub_name(arguments.source)).name}-paddle")  # not inside the cache
     options = _options(arguments)
     plan = plan_reverse(source, options, arguments.head) if arguments.reverse else plan_conversion(source, options)
     print(plan.report.text())

@@ -97,7 +97,7 @@ class _Model:
 
         text, image, pooled = fused(1)
         outputs = {"text_features": text, "image_features": image, "pooler_output": pooled}
-        if "nlvr2_classifier.0.bias" in self._state or "nlvr2_classifier.bias" in self._state:
+        if "nlvr2_classifier.0.bias" in self._state:
             pooled = torch.cat([pooled, fused(2)[2]], dim=-1)
         return outputs | self._scores(text, outputs["pooler_output"], pooled) | self._vectors(texts[-1], images[-1])
 
@@ -150,10 +150,11 @@ class _Model:
             if f"{name}.bias" in state:
                 outputs[output] = linear(state, name, pair)
         for head in (f"{task}_classifier" for task in ("vqa", "snli", "nlvr2")):
-            if f"{head}.bias" in state:
-                outputs["logits"] = linear(state, head, pooled)
-            elif f"{head}.0.bias" in state:
-                hidden = layer_norm(state, f"{head}.1", linear(state, f"{head}.0", pooled), _NORM_EPS)
+            if f"{head}.0.bias" not in state:
+                continue
+            outputs["logits"] = linear(state, f"{head}.0", pooled)
+            if f"{head}.3.bias" in state:
+                hidden = layer_norm(state, f"{head}.1", outputs["logits"], _NORM_EPS)
                 outputs["logits"] = linear(state, f"{head}.3", F.gelu(hidden))
         return outputs
 

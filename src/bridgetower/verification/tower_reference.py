@@ -30,8 +30,22 @@ def build(checkpoint: Checkpoint, state: Tensors, image_size: int | None) -> Ref
         return _vit(state, settings, image_size)
     if checkpoint.layout == "huggingface_clip":
         return _hugging_face_clip(state, settings.get("vision_config") or settings, image_size)
-    tower = ClipTower(part(state, "visual."), image_size, towers.get("vision") or {})
+    own = {**_open_clip_settings(state, settings), **(towers.get("vision") or {})}
+    tower = ClipTower(part(state, "visual."), image_size, own)
     return Reference(lambda batch: {"image_features": tower.states(batch["pixel_values"])[-1]}, image=tower.image)
+
+
+def _open_clip_settings(state: Tensors, settings: Settings) -> dict[str, Any]:
+    """The activation, heads and epsilon that open_clip's configuration says; nothing for OpenAI's archives."""
+    model = settings.get("model_cfg") or settings
+    if "vision_cfg" not in model:
+        return {}
+    vision, width = model["vision_cfg"], state["visual.class_embedding"].shape[-1]
+    return {
+        "activation": "quick_gelu" if model.get("quick_gelu") else "gelu",
+        "heads": width // (vision.get("head_width") or 64),
+        "layer_norm_eps": (vision.get("norm_kwargs") or {}).get("eps"),
+    }
 
 
 def _without_class(state: Tensors, *prefixes: str) -> Tensors:

@@ -1,12 +1,12 @@
 """The rules between the names of a source layout and ours, in both directions, and the settings that weights imply."""
 
-from .mapping import BASE_PREFIX, RuleReport, detect_layout, from_paddle, is_head, to_paddle
+from .mapping import RuleReport, detect_layout, from_paddle, to_paddle
 from .rules import LAYOUTS
 from .settings import check_settings
 from .shapes import check_shapes, expected_shapes
 from .sizes import derive_config
 
 __all__ = [
-    "BASE_PREFIX", "LAYOUTS", "RuleReport", "check_settings", "check_shapes", "derive_config", "detect_layout",
-    "expected_shapes", "from_paddle", "is_head", "to_paddle",
+    "LAYOUTS", "RuleReport", "check_settings", "check_shapes", "derive_config", "detect_layout",
+    "expected_shapes", "from_paddle", "to_paddle",
 ]  # fmt: skip

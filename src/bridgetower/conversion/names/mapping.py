@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
 
+from ...model_parts import BASE_PREFIX, is_head
 from ..errors import CheckpointError
 from .rules import DISTILLATION_TOKEN, SOURCE_PREFIXES, Kind, Rule, rules
-
-BASE_PREFIX = "bridgetower."
-_HEADS = ("mlm_head.", "itm_head.", "itc_", "rank_head.", "classifier.", "temperature", "logit_scale")
 
 
 @dataclass
@@ -49,12 +47,18 @@ def source_stem(name: str, layout: str) -> str:
     return name
 
 
-def find_rule(name: str, layout: str) -> tuple[Rule, tuple[str, ...]] | None:
-    """The rule for a source name, and its Paddle names (without `bridgetower.`); None if there is no rule."""
+def find_rule(name: str, layout: str, names: Container[str]) -> tuple[Rule, tuple[str, ...]] | None:
+    """The rule for a source name, and its Paddle names (without `bridgetower.`); None if there is no rule.
+
+    Args:
+        name: of the tensor.
+        layout: of the checkpoint.
+        names: all names of the checkpoint.
+    """
     stem = source_stem(name, layout)
     for pattern, rule in _forward_patterns(layout):
         match = pattern.fullmatch(stem)
-        if match:
+        if match and not any(other in names for other in rule.without):
             return rule, tuple(_fill(ours, match) for ours in rule.ours)
     return None
 
@@ -106,8 +110,8 @@ def to_paddle(
     report = RuleReport()
     base: dict[str, np.ndarray] = {}
     heads: dict[str, np.ndarray] = {}
-    for name, is_head, array in _mapped(tensors, layout, report):
-        target = heads if is_head else base
+    for name, is_of_head, array in _mapped(tensors, layout, report):
+        target = heads if is_of_head else base
         if name in base or name in heads:
             raise CheckpointError(f"two tensors of the checkpoint map to {name}; the file does not hold a single model")
         target[name] = array
@@ -132,7 +136,7 @@ def _mapped(
             stem = name.removeprefix(BASE_PREFIX)
             yield stem, is_head(stem), tensors[name]
             continue
-        found = find_rule(name, layout)
+        found = find_rule(name, layout, tensors)
         if found is None:
             unknown.append(name)
             continue
@@ -145,11 +149,6 @@ def _mapped(
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise CheckpointError(f"no rule for {', '.join(unknown[:3])}{more} ({layout} layout); is it another model?")
-
-
-def is_head(stem: str) -> bool:
-    """Whether a Paddle name (without `bridgetower.`) belongs to a head beside the base model."""
-    return stem.startswith(_HEADS)
 
 
 def _join(rule: Rule, parts: list[np.ndarray]) -> np.ndarray:
@@ -203,7 +202,7 @@ def from_paddle(
     for stem in stems:
         for pattern, rule in _backward_patterns(layout, task, scale):
             match = pattern.fullmatch(stem)
-            if match is None:
+            if match is None or any(other in stems for other in rule.without):
                 continue
             names = [_fill(ours, match) for ours in rule.ours]
             missing = [name for name in names if name not in stems]

@@ -1,9 +1,9 @@
 """The table of rules between checkpoint layouts and the Paddle names; `mapping` applies it in both directions.
 
 A layout is a family of checkpoint names: `original` (the PyTorch BridgeTower and METER), `huggingface` (the port in
-transformers), and the single towers `openai_clip`, `huggingface_clip`, `huggingface_bert` (BERT and RoBERTa) and
-`huggingface_vit` (ViT and DeiT). `paddle` stands for the names of this project. Every rule is one line: the source
-name, the Paddle name or names, and the one tensor operation between them. A name without a rule is an error.
+transformers), and the single towers `openai_clip` (open_clip too), `huggingface_clip`, `huggingface_bert` (BERT and
+RoBERTa) and `huggingface_vit` (ViT and DeiT). `paddle` stands for the names of this project. Every rule is one line:
+the source name, the Paddle name or names, and the one tensor operation between them. A name without a rule is an error.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Rule:
         kind: the tensor operation.
         head: whether it belongs to a head beside the base model (and so never takes the `bridgetower.` prefix).
         reason: why a dropped tensor is not needed.
+        without: names, the source's and ours; the rule holds only for a checkpoint that has none of them.
     """
 
     source: str
@@ -45,6 +46,7 @@ class Rule:
     kind: Kind
     head: bool = False
     reason: str = ""
+    without: tuple[str, ...] = ()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -173,6 +175,10 @@ def _original() -> list[Rule]:
         rows += _linear(f"{side}_gate", f"{side}_gate")
     rows += _tensor("temperature", "temperature", head=True) + _linear("rank_output", "rank_head", head=True)
     for task in ("vqa", "snli", "nlvr2"):
+        for name in ("weight", "bias"):  # the only layer of a classifier is layer 0 there, and the last one here
+            kind = Kind.TRANSPOSE if name == "weight" else Kind.COPY
+            two = (f"{task}_classifier.3.weight", "classifier.fc1.weight")
+            rows.append(Rule(f"{task}_classifier.0.{name}", (f"classifier.fc2.{name}",), kind, head=True, without=two))
         rows += _linear(f"{task}_classifier.0", "classifier.fc1", head=True)
         rows += _norm(f"{task}_classifier.1", "classifier.norm", head=True)
         rows += _linear(f"{task}_classifier.3", "classifier.fc2", head=True)
@@ -200,7 +206,8 @@ def _openai_clip() -> list[Rule]:
     text = "belongs to CLIP's text encoder, which BridgeTower does not use"
     rows += _drop(text, "token_embedding.weight", "positional_embedding", "text_projection", "ln_final.{rest}")
     rows += _drop(text, "transformer.resblocks.{rest}", "context_length", "vocab_size")
-    rows += _drop("CLIP's contrastive temperature; BridgeTower learns its own", "logit_scale")
+    rows += _drop(text, "text.{rest}", "attn_mask")  # how open_clip names a text encoder that is a module of its own
+    rows += _drop("CLIP's contrastive temperature; BridgeTower learns its own", "logit_scale", "logit_bias")
     return rows + _drop("a number, not a weight", "input_resolution")
 
 

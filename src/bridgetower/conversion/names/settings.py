@@ -10,15 +10,15 @@ from ..errors import CheckpointError
 
 _INTEGERS = (
     "num_attention_heads", "num_heads", "heads", "pad_token_id", "bos_token_id", "eos_token_id",
-    "contrastive_hidden_size",
+    "contrastive_hidden_size", "head_width",
 )  # fmt: skip
 _NUMBERS = (
     "layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob", "drop_rate", "temperature",
     "head_hidden_scale",
 )  # fmt: skip
 _TEXTS = ("hidden_act", "activation", "tokenizer", "link_tower_type", "kind")
-_FLAGS = ("gather_global_negative", "share_link_tower_layers", "tie_word_embeddings")
-_GROUPS = ("text_config", "vision_config", "text", "vision", "cross", "loss_names")
+_FLAGS = ("quick_gelu", "gather_global_negative", "share_link_tower_layers", "tie_word_embeddings")
+_GROUPS = ("model_cfg", "vision_cfg", "text_config", "vision_config", "text", "vision", "cross", "loss_names")
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     **{name: ((int,), "a whole number") for name in _INTEGERS},
     **{name: ((int, float), "a number") for name in _NUMBERS},

@@ -74,6 +74,16 @@ def _fusion_shapes(config: Settings, gated: bool) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def _classifier_shapes(config: Settings, width: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of a classifier of one or two layers that reads vectors of `width`."""
+    labels = config.get("num_labels", 2)
+    if config.get("head_layers", 2) == 1:
+        return _linear("classifier.fc2", width, labels)
+    inner = int(2 * config["hidden_size"] * config.get("head_hidden_scale", 1))
+    shapes = _linear("classifier.fc1", width, inner) | _norm("classifier.norm", inner)
+    return shapes | _linear("classifier.fc2", inner, labels)
+
+
 def _head_shapes(config: Settings, present: set[str]) -> dict[str, tuple[int, ...]]:
     """Shapes of the heads of which at least one tensor is present."""
     width, vocabulary = config["hidden_size"], config["text_config"]["vocab_size"]
@@ -85,7 +95,6 @@ def _head_shapes(config: Settings, present: set[str]) -> dict[str, tuple[int, ..
     image_width = width if is_port else config["vision_config"]["hidden_size"]
     # The classifier of NLVR2 reads the pooled vectors of two passes.
     pooled = 2 * width * (2 if config["token_type_vocab_size"] == 3 else 1)
-    inner = int(2 * width * config.get("head_hidden_scale", 1))
     heads: dict[str, dict[str, tuple[int, ...]]] = {
         "mlm_head.": {
             **_linear("mlm_head.dense", width, width), **_norm("mlm_head.norm", width),
@@ -96,10 +105,7 @@ def _head_shapes(config: Settings, present: set[str]) -> dict[str, tuple[int, ..
         "itc_image_head.": _linear("itc_image_head", image_width, size),
         "itc_cross_modal_head.": _linear("itc_cross_modal_head", 2 * width, size),
         "rank_head.": _linear("rank_head", 2 * width, 1),
-        "classifier.": {
-            **_linear("classifier.fc1", pooled, inner), **_norm("classifier.norm", inner),
-            **_linear("classifier.fc2", inner, config.get("num_labels", 2)),
-        },
+        "classifier.": _classifier_shapes(config, pooled),
         "temperature": {"temperature": ()},
         "logit_scale": {"logit_scale": ()},
     }  # fmt: skip

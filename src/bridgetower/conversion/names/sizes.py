@@ -126,6 +126,8 @@ def cross_modal_sizes(shapes: Shapes) -> Settings:
         sizes["contrastive_hidden_size"] = _axis(shapes, "itc_text_head.bias", 0, 1)
     if "classifier.fc2.bias" in shapes:
         sizes["num_labels"] = _axis(shapes, "classifier.fc2.bias", 0, 1)
+        sizes["head_layers"] = 2 if "classifier.fc1.bias" in shapes else 1
+    if "classifier.fc1.bias" in shapes:
         sizes["head_hidden_scale"] = _axis(shapes, "classifier.fc1.bias", 0, 1) / (2 * width)
     return sizes
 
@@ -252,6 +254,8 @@ def _vision_config(shapes: Shapes, layout: str, source: Settings, tower: Setting
         own = source.get("vision_config") or (source if layout == "huggingface_clip" else {})
     elif layout == "huggingface_vit":
         own = source
+    elif layout == "openai_clip":
+        own = _openai_settings(source, sizes["hidden_size"], tower)
     settings: Settings = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
     if sizes["kind"] == "vit":
         settings = {"hidden_act": "gelu", "layer_norm_eps": 1e-12}
@@ -264,6 +268,31 @@ def _vision_config(shapes: Shapes, layout: str, source: Settings, tower: Setting
     settings.setdefault("num_attention_heads", max(1, sizes["hidden_size"] // 64))
     _check_heads("the image tower", sizes["hidden_size"], settings["num_attention_heads"])
     return sizes | settings
+
+
+def _openai_settings(source: Settings, width: int, tower: Settings) -> Settings:
+    """Settings of a tower with OpenAI's names, which open_clip uses too, with either kind of GELU.
+
+    Raises:
+        CheckpointError: nothing says which GELU, or the tower computes something else.
+    """
+    model = source.get("model_cfg") or source
+    vision = model.get("vision_cfg")
+    if vision is None:
+        if "quick_gelu" not in model and not tower.get("activation"):
+            raise CheckpointError(
+                "hidden_act of the image tower is not known: OpenAI's have quick_gelu, most of open_clip's have gelu. "
+                "Put open_clip_config.json beside the weights, or a towers.json (converter: --towers FILE.json) with "
+                '{"vision": {"activation": "gelu"}}'
+            )
+        vision = {}
+    for name in ("act_kwargs", "timm_model_name", "attentional_pool", "no_ln_pre", "final_ln_after_pool"):
+        if vision.get(name):
+            raise CheckpointError(f"open_clip's vision_cfg.{name}={vision[name]!r} is not supported")
+    epsilon = (vision.get("norm_kwargs") or {}).get("eps", 1e-5)
+    heads = width // (vision.get("head_width") or 64)
+    activation = "quick_gelu" if model.get("quick_gelu") else "gelu"
+    return {"hidden_act": activation, "num_attention_heads": heads or 1, "layer_norm_eps": epsilon}
 
 
 def _agree(part: str, sizes: Settings, tower: Settings, names: Mapping[str, str]) -> None:

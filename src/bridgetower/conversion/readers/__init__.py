@@ -2,9 +2,9 @@
 
 from .arrays import as_dtype, count_nonfinite, dtype_name, is_float, widen
 from .checkpoint import Checkpoint, read_checkpoint, read_json
-from .hub import local_path
+from .hub import hub_name, local_path
 
 __all__ = [
-    "Checkpoint", "as_dtype", "count_nonfinite", "dtype_name", "is_float", "local_path", "read_checkpoint",
-    "read_json", "widen",
+    "Checkpoint", "as_dtype", "count_nonfinite", "dtype_name", "hub_name", "is_float", "local_path",
+    "read_checkpoint", "read_json", "widen",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import delegated, picture_commands, vector_commands
+from . import delegated, picture_commands, serve_command, vector_commands
 
 __all__ = ["build_parser", "main"]
 
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         "programs that prepare data and convert checkpoints.", epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (picture_commands, vector_commands, delegated):
+    for module in (picture_commands, vector_commands, serve_command, delegated):
         module.add_commands(commands)
     return parser
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bridgetower.cli import delegated, main, program
+from bridgetower.cli import command_line, delegated, main
 
-COMMANDS = ("ask", "match", "fill", "classify", "embed", "index", "search")
+COMMANDS = ("ask", "match", "fill", "classify", "embed", "index", "search", "serve")
 #: Each takes a tenth of a second or more.
 HEAVY = {"numpy", "PIL", "pyarrow", "tokenizers", "tqdm", "paddle", "paddlenlp", "lancedb", "fastapi",
          "huggingface_hub"}
@@ -39,7 +39,7 @@ def test_help_is_light_and_has_an_example(command: str) -> None:
 def test_the_example_parses(command: str) -> None:
     import shlex
 
-    parser = program.build_parser()
+    parser = command_line.build_parser()
     text = parser._subparsers._group_actions[0].choices[command].format_help()  # type: ignore[union-attr, index]
     examples = [line.strip() for line in text.splitlines() if line.startswith(f"  bridgetower {command} ")]
     assert examples

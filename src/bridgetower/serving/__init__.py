@@ -1,0 +1,1 @@
+"""A JSON API and a web page over pipelines."""

@@ -1,0 +1,131 @@
+"""What a request may cost: bytes, seconds to arrive, pixels; checked before anything reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import io
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from ..pipelines.pictures import UnreadablePictureError, open_picture
+
+__all__ = ["BodyLimit", "Limits", "decode_picture"]
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the server accepts.
+
+    Attributes:
+        max_bytes: of the body of a request.
+        max_pixels: of a picture.
+        max_texts: of a request.
+        max_characters: of a text.
+        body_seconds: in which the body must arrive.
+        answer_seconds: in which the answer must come.
+        max_waiting: requests that may wait; more are refused with 503.
+        max_batch: requests that pass the model together.
+    """
+
+    max_bytes: int = 16 << 20
+    max_pixels: int = 50_000_000
+    max_texts: int = 64
+    max_characters: int = 1000
+    body_seconds: float = 20.0
+    answer_seconds: float = 60.0
+    max_waiting: int = 128
+    max_batch: int = 16
+
+
+class BodyLimit:
+    """ASGI middleware that reads a body as a whole, and refuses one that is too large (413) or too slow (408)."""
+
+    def __init__(self, app: Any, limits: Limits) -> None:
+        self.app, self.limits = app, limits
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self.app(scope, receive, send)
+            return
+        try:
+            body = await asyncio.wait_for(self._read(receive), self.limits.body_seconds)
+        except asyncio.TimeoutError:
+            await _refuse(send, 408, f"the request did not arrive within {self.limits.body_seconds:g} seconds")
+            return
+        except _TooLargeError:
+            await _refuse(send, 413, f"the request has more than {self.limits.max_bytes} bytes")
+            return
+        if body is None:  # the client has gone
+            return
+        sent = False
+
+        async def replay() -> Message:
+            nonlocal sent
+            if sent:
+                return await receive()
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self.app(scope, replay, send)
+
+    async def _read(self, receive: Receive) -> bytes | None:
+        parts, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self.limits.max_bytes:
+                raise _TooLargeError
+            if not message.get("more_body"):
+                return b"".join(parts)
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+async def _refuse(send: Send, status: int, detail: str) -> None:
+    body = json.dumps({"detail": detail}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()),
+               (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def decode_picture(text: str, limits: Limits) -> Image.Image:
+    """A picture from base64, with or without `data:image/...;base64,` before it.
+
+    Raises:
+        UnreadablePictureError: it is neither, is no picture, or has too many pixels.
+    """
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise UnreadablePictureError("image is not base64") from None
+    try:
+        with Image.open(io.BytesIO(content)) as image:  # reads the header only
+            width, height = image.size
+    except Image.DecompressionBombError:
+        raise UnreadablePictureError(f"image has more than {limits.max_pixels} pixels") from None
+    except Exception as error:  # Pillow's readers raise many kinds for what is no picture
+        raise UnreadablePictureError("image is not in a picture format") from error
+    if width * height > limits.max_pixels:
+        raise UnreadablePictureError(f"image has more than {limits.max_pixels} pixels: {width} x {height}")
+    opened = open_picture(content, "image")
+    assert isinstance(opened, Image.Image)
+    return opened

@@ -1,0 +1,105 @@
+"""A model with everything it can serve, as functions that answer batches of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..pipelines.base_pipeline import Pipeline
+from ..pipelines.engine import Device, open_engines
+from ..pipelines.factory import PIPELINES
+from ..pipelines.image_text_matching import ImageTextMatchingPipeline
+from ..search.identity import probe
+from ..search.picture_index import PictureIndex
+from ..search.searching import Found, search
+from ..search.vector_files import Made
+
+__all__ = ["ServedModel"]
+
+
+class ServedModel:
+    """Pipelines of one model, and perhaps an index to search.
+
+    Args:
+        source: what `open_engines` reads.
+        index: folder of an index that the model made; None: searching is not served.
+        device: see `open_engines`.
+        batch_size: see `Pipeline`.
+
+    Attributes:
+        name: of the model.
+        index: the index, or None.
+        pipelines: by task.
+
+    Raises:
+        FileNotFoundError, ValueError: the model or the index cannot be used.
+    """
+
+    def __init__(self, source: str | Path, index: str | Path | None = None, device: Device = "auto",
+                 batch_size: int = 16) -> None:
+        self.name = Path(source).name
+        self.index = None if index is None else PictureIndex.existing(index)
+        engines = open_engines(source, device)
+        self.pipelines: Mapping[str, Pipeline] = {
+            task: PIPELINES[task](engine, batch_size, progress=False) for task, engine in engines.items()
+            if engine.images_per_text == 1}
+        self._matching: ImageTextMatchingPipeline | None = None
+        if self.index is not None:
+            self._prepare_search(source, batch_size)
+
+    def _prepare_search(self, source: str | Path, batch_size: int) -> None:
+        embed: Any = self.pipelines.get("feature-extraction")
+        if embed is None or not embed.engine.has_vectors or self.index is None:
+            raise ValueError(f"{source} has no contrastive heads to search an index with; drop --index, or serve the "
+                             "model that made it")
+        values = probe(embed)
+        self.index.check_model(Made(embed.engine.model_class, values, len(values) // 2), str(source))
+        if embed.engine.output == "scores":
+            self._matching = ImageTextMatchingPipeline(embed.engine, batch_size, "skip", progress=False)
+
+    @property
+    def tasks(self) -> list[str]:
+        """What is served, as paths of the API."""
+        paths = {"ask": "visual-question-answering", "match": "image-text-matching", "fill": "fill-mask"}
+        served = [path for path, task in paths.items() if task in self.pipelines]
+        classifies = ("zero-shot-image-classification", "image-text-classification", "image-classification")
+        served += ["classify"] * any(task in self.pipelines for task in classifies)
+        return served + ["search"] * (self.index is not None)
+
+    def runner(self, task: str, **options: Any) -> Callable[[Sequence[list[tuple[Image.Image, str]]]], list[Any]]:
+        """A function from batches of requests, each of them pairs of a picture and a text, to their results."""
+        pipe: Any = self.pipelines[task]
+
+        def run(requests: Sequence[list[tuple[Image.Image, str]]]) -> list[Any]:
+            pairs = [pair for request in requests for pair in request]
+            if task in ("zero-shot-image-classification", "image-classification"):
+                inputs: list[Any] = [image for image, _ in pairs]
+            else:
+                inputs = [{"image": image, pipe.text_key: text} for image, text in pairs]
+            results = iter(pipe(inputs, **options))
+            return [[next(results) for _ in request] for request in requests]
+
+        return run
+
+    def check(self, task: str, image: Image.Image, texts: Sequence[str]) -> None:
+        """Refuse texts that the pipeline would refuse, before they wait together with others.
+
+        Raises:
+            ValueError: a text is empty, or has no mask.
+        """
+        for text in texts:
+            self.pipelines[task].check(image, text)
+
+    def search(self, requests: Sequence[tuple[str | None, Image.Image | None, int, int]]) -> list[list[Found]]:
+        """Results of searches, each a text, a picture, the number of results, and of those to rerank."""
+        embed: Any = self.pipelines["feature-extraction"]
+        assert self.index is not None
+        return [search(self.index, embed, text, image, top, rerank, self._match if self._matching else None)
+                for text, image, top, rerank in requests]
+
+    def _match(self, images: Sequence[str], text: str) -> list[float | None]:
+        assert self._matching is not None
+        return [result and result["score"] for result in self._matching(list(images), text)]

@@ -1,0 +1,49 @@
+"""The server as a process: it answers, ends cleanly on a signal, and says in one line what is wrong."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bridgetower.cli import main
+
+Folders = Callable[[str], Path]
+
+
+def test_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["serve", "model", "--port", str(taken.getsockname()[1])]) == 2
+    error = capsys.readouterr().err
+    assert "cannot be used (Address already in use); choose another with --port" in error and error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("untuned")
+@pytest.mark.parametrize("words, message", [(["absent"], "absent: no such file or folder"),
+                                            (["{vqa}", "--index", "absent"], "absent is no index")])
+def test_bad_input(words: list[str], message: str, saved: Folders, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", *(word.format(vqa=saved("vqa")) for word in words), "--port", "0"]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_serve_and_stop(saved: Folders) -> None:
+    process = subprocess.Popen([sys.executable, "-m", "bridgetower", "serve", str(saved("vqa")), "--port", "0"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert "(ask, classify) at http://127.0.0.1:" in line, process.communicate()[1]
+    with urllib.request.urlopen(f"{line.split()[-1]}/health", timeout=60) as response:
+        assert json.load(response)["status"] == "ok"
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0 and "Traceback" not in errors
