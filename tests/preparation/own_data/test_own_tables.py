@@ -329,6 +329,41 @@ def test_the_output_is_not_a_source(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "is a --source too" in capsys.readouterr().err
 
 
+def test_files_of_the_user_are_never_replaced(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pictures(out, 3)
+    rows = [{"image": f"{n}.png", "text": f"text {n}"} for n in range(3)]
+    (out / "mine.json").write_text(json.dumps(rows))
+    assert make(out / "mine.json", "caption", out, "--overwrite") == 2
+    assert "mine.json: would be replaced by the tables" in capsys.readouterr().err
+    (out / "x.json").write_text(json.dumps(rows))
+    assert make(out / "x.json", "caption", out, "--overwrite") == 2
+    assert "mine.json: exists and is something else" in capsys.readouterr().err
+    assert json.loads((out / "mine.json").read_text()) == rows
+
+
+def test_a_run_that_ended_while_it_moved_the_tables_goes_on(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pictures_csv(tmp_path / "in", HEADER, GOOD)
+    rename, moved = Path.rename, 0
+
+    def interrupted(path: Path, target: Path) -> Path:
+        nonlocal moved
+        moved += 1
+        if moved == 2:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    assert make(source, "caption", out, "--shard_size", 10) == 130
+    monkeypatch.undo()
+    assert [path.name for path in out.glob("*.arrow")] and not (out / "mine.json").exists()
+    assert make(source, "caption", out, "--shard_size", 10) == 0
+    assert len(table_rows(out)) == 40 and run("check", "--source", out) == 0
+
+
 def test_half_surrogates_are_named_by_row(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_pictures(tmp_path, 2)
     lines = [{"image": f"{n}.png", "text": "x \ud83d" if n else "x"} for n in range(2)]
