@@ -59,11 +59,17 @@ def table_paths(request: Request) -> list[Path]:
     return [path for path in sorted(request.output.glob("*.arrow")) if names.fullmatch(path.name)]
 
 
+def work_folder(request: Request) -> Path:
+    """The hidden folder in which complete parts wait for the others."""
+    return request.output / f".{request.name}.partial"
+
+
 class PartWriter:
     """Writes one data set part by part, each with a file per split."""
 
-    def __init__(self, request: Request, plan: Plan, survey: Survey, work: Path, digest: str) -> None:
-        self.request, self.plan, self.survey, self.work, self.digest = request, plan, survey, work, digest
+    def __init__(self, request: Request, plan: Plan, survey: Survey, digest: str) -> None:
+        self.request, self.plan, self.survey, self.digest = request, plan, survey, digest
+        self.work = work_folder(request)
         given = frozenset(split for split in survey.splits if split is not None)
         shares = Shares(request.val_share, request.test_share, request.seed, given)
         self.division = Division(shares, pairs="image_1" in plan.columns)
@@ -91,7 +97,7 @@ class PartWriter:
     def _part(self, rows: Iterator[Row], reader: ImageReader) -> None:
         paths, marker = self._paths(self.parts), self.work / f"{self.parts}.json"
         kept = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else {}
-        if kept.get("plan") == self.digest:
+        if kept.get("plan") == self.digest and all(path.is_file() for path in paths.values()):
             deque(rows, maxlen=0)
             for split, path in paths.items():
                 self._remember(path, split)
