@@ -205,7 +205,7 @@ def test_two_images() -> None:
 def test_two_images_are_asked_for() -> None:
     golden = Golden("nlvr2")
     model = golden.model(BridgeTowerForImagesAndTextClassification)
-    with pytest.raises(ValueError, match=r"\(4, 3, 32, 32\).*two images a text"):
+    with pytest.raises(ValueError, match=r"\(4, 3, 32, 32\).*two images per text"):
         model(golden.tensor("in_text_ids"), golden.tensor("in_text_masks"), golden.tensor("in_image_0"))
 
 

@@ -126,7 +126,7 @@ class BridgeTowerForImagesAndTextClassification(_Classifier):
         """
         if pixel_values is None or pixel_values.ndim != 5 or pixel_values.shape[1] != 2:
             shape = None if pixel_values is None else tuple(pixel_values.shape)
-            raise ValueError(f"pixel_values has shape {shape}, expected (texts, 2, 3, S, S): two images a text")
+            raise ValueError(f"pixel_values has shape {shape}, expected (texts, 2, 3, S, S): two images per text")
         model, count = self.bridgetower, pixel_values.shape[0]
         if attention_mask is None:
             attention_mask = paddle.ones_like(input_ids)
