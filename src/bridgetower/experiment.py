@@ -110,8 +110,8 @@ class Experiment:
     Attributes:
         source: the file, for messages.
         model: settings of `BridgeTowerConfig` (its towers as `text_config` and `vision_config`, or known ones by name
-            as `text_tower` and `image_tower`); settings that are left out come from the checkpoint that a run starts from.
-        new_model: the same for a run without a checkpoint; `model` wins over it, and a run with a checkpoint ignores it.
+            as `text_tower` and `image_tower`); those that are left out come from the checkpoint that a run starts from.
+        new_model: the same for a run without a checkpoint, which `model` wins over; with a checkpoint it is ignored.
         data, task, optimization: as typed above.
         training: defaults of command-line flags, by the names of PaddleNLP's TrainingArguments.
         given: the settings of `data` that the file or the command line names; the others are defaults, which give way
