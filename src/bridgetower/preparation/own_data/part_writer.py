@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
-from tqdm import tqdm
 
 from ...datasets.description import FORMAT, description_path
 from ...files import write_json
+from ...progress import progress_bar
 from ..arrow_input import open_arrow
 from ..images import ImageReader
 from ..schemas import TEXT_COLUMNS, image_columns
@@ -83,9 +83,7 @@ class PartWriter:
     ) -> None:
         """Write the parts that are not there yet."""
         items = good_items(files, interpreters, "id" in self.plan.columns)
-        bar = tqdm(
-            items, total=self.survey.items, desc=self.request.name, unit=" rows", disable=not progress, mininterval=0.5
-        )
+        bar = progress_bar(items, total=self.survey.items, desc=self.request.name, unit=" rows", disable=not progress)
         rows = self.rows(bar)
         for first in rows:
             self._part(chain([first], islice(rows, self.request.shard_size - 1)), reader)
