@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .auto_classes import install
-from .sources import register_reader
+from .sources import register_reader, register_settings_reader
 
 #: Public names and the modules that define them. They load on first use, so that data preparation, which needs no
 #: model, starts without Paddle.
@@ -49,7 +49,16 @@ def _load_weights(source: str | Path, allow_nonfinite: bool) -> Any:
     return load_weights(source, allow_nonfinite)
 
 
+def _read_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    from .conversion.names import is_port, port_config
+
+    if not is_port(settings):
+        return settings
+    return {"model_type": "bridgetower", "architectures": settings.get("architectures")} | port_config(settings)
+
+
 register_reader(_load_weights)
+register_settings_reader(_read_settings)
 install()
 
 
