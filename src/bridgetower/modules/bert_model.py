@@ -39,8 +39,8 @@ class TextEmbeddings(nn.Layer):
         return real.cumsum(1) * real + self.pad_token_id
 
     def forward(self, input_ids: Tensor | None, inputs_embeds: Tensor | None = None) -> Tensor:
-        """(B, L) int64, or embedded words (B, L, W) -> (B, L, W)."""
-        words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        """(B, L) int64, or embedded words (B, L, W) if there are no ids -> (B, L, W)."""
+        words: Tensor = inputs_embeds if input_ids is None else self.word_embeddings(input_ids)
         states = words + self.position_embeddings(self._position_ids(input_ids, words.shape[1]))
         # Every token has type 0: neither the original nor the Hugging Face port passes other types.
         states = add_bias(states, self.token_type_embeddings(paddle.zeros([], "int64")))
@@ -70,7 +70,7 @@ class TextTower(nn.Layer):
             attention_mask: (B, L), 1 = real token.
             num_states: how many states to return, counted from the top; one more than there are layers includes the
                 embeddings.
-            inputs_embeds: (B, L, W) embedded words, instead of `input_ids`.
+            inputs_embeds: (B, L, W) embedded words, read if there are no `input_ids`.
 
         Returns:
             The states (B, L, W) of the top layers, lowest first.

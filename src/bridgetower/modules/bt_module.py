@@ -21,7 +21,7 @@ from .pretrained import BridgeTowerPretrainedModel
 from .recompute import run_layer
 from .transformer import BertCrossLayer
 
-__all__ = ["BridgeTowerModel", "hidden_states"]
+__all__ = ["BridgeTowerModel", "as_the_port"]
 
 
 class BridgeTowerModel(BridgeTowerPretrainedModel):
@@ -92,27 +92,32 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
         states = self.image_tower(pixel_values, count, image_embeds, interpolate_pos_encoding)
         return states if self.image_gate is None else [self.image_gate(states)]
 
-    def encode_with_hidden_states(
-        self, input_ids: Tensor | None, attention_mask: Tensor, pixel_values: Tensor | None,
-        inputs_embeds: Tensor | None = None, image_embeds: Tensor | None = None, interpolate_pos_encoding: bool = False,
-    ) -> tuple[list[Tensor], list[Tensor], tuple[list[Tensor], list[Tensor]]]:
-        """Run both towers and keep the states of all their layers.
+    def encode(self, input_ids: Tensor | None, attention_mask: Tensor, pixel_values: Tensor | None,
+               inputs_embeds: Tensor | None = None, image_embeds: Tensor | None = None,
+               interpolate_pos_encoding: bool = False, every_layer: bool = False
+               ) -> tuple[list[Tensor], list[Tensor], tuple[list[Tensor], list[Tensor]] | None]:
+        """Run both towers.
+
+        Args:
+            input_ids, attention_mask, inputs_embeds: of the texts, see `encode_text`.
+            pixel_values, image_embeds, interpolate_pos_encoding: of the images, see `encode_image`.
+            every_layer: whether to return the states of all layers, too.
 
         Returns:
-            What `encode_text` and `encode_image` return for the same arguments, and all states of the text tower
-            (B, L, W) and of the image tower (B, N, W) before its last LayerNorm, the embeddings first.
+            The states of `encode_text` and `encode_image`, and None; or with `every_layer` all states (B, L, W) of the
+            text tower and (B, N, W) of the image tower before its last LayerNorm, the embeddings first.
         """
         text_tower, image_tower = self.text_tower, self.image_tower
-        every_text = text_tower(input_ids, attention_mask, len(text_tower.layers) + 1, inputs_embeds)
-        every_image = image_tower(pixel_values, len(image_tower.layers) + 1, image_embeds, interpolate_pos_encoding,
-                                  with_last_norm=False)
-        text, image = every_text[-self.num_states:], every_image[-self.num_states:]
-        if self.text_gate is not None:
-            text = [self.text_gate(every_text[1:])]
-            image = every_image[1:]
-        image = [image_tower.post_norm(state) for state in image]
-        image = image if self.image_gate is None else [self.image_gate(image)]
-        return text, image, (every_text, every_image)
+        if not every_layer:
+            return (self.encode_text(input_ids, attention_mask, inputs_embeds),
+                    self.encode_image(pixel_values, image_embeds, interpolate_pos_encoding), None)
+        texts = text_tower(input_ids, attention_mask, len(text_tower.layers) + 1, inputs_embeds)
+        images = image_tower(pixel_values, len(image_tower.layers) + 1, image_embeds, interpolate_pos_encoding,
+                             with_last_norm=False)
+        normed = [image_tower.post_norm(state) for state in images[1:]]
+        if self.text_gate is not None and self.image_gate is not None:
+            return [self.text_gate(texts[1:])], [self.image_gate(normed)], (texts, images)
+        return texts[-self.num_states:], normed[-self.num_states:], (texts, images)
 
     def _token_type(self, index: int) -> Tensor:
         """Embedding (D,) of a token type: 0 for texts, 1 for images, 2 for the second image of NLVR2."""
@@ -141,7 +146,8 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
             first_token_only: compute the last layers only for the first token of each modality, which the poolers read.
             text_only: leave out the last image layer and the poolers, which the text features do not depend on.
             output_hidden_states: whether to return the states of each layer.
-            output_attentions: whether to return the weights of each layer.
+            output_attentions: whether to return the weights of each layer. With this or hidden states, nothing is left
+                out.
 
         Returns:
             `text_features` (B, L, D), `image_features` (B, N, D) and `pooler_output` (B, 2D); the features have one
@@ -151,6 +157,8 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
         """
         states: list[tuple[Tensor, Tensor]] = []
         weights: list[tuple[Tensor, ...]] = []
+        if output_hidden_states or output_attentions:
+            first_token_only = text_only = False
         mask = additive_mask(attention_mask)
         text, image = self.text_input_norm(text_states[0]), self.image_input_norm(image_states[0])
         for text_layer, image_layer, bridges in self._levels(text_states[1:], image_states[1:]):
@@ -212,8 +220,7 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
             return_dict: False returns the fields that are not None as a tuple.
             interpolate_pos_encoding: accept images of another size and resize the position table to it.
             image_rows: (B,) the image of each text, when texts share images: each image passes its tower once.
-            first_token_only, text_only: what the caller does not read, see `fuse`; nothing is left out when hidden
-                states or attentions are returned.
+            first_token_only, text_only: what the caller reads, see `fuse`.
 
         Returns:
             `text_features` (B, L, D), `image_features` (B, N, D) and `pooler_output` (B, 2D), see `fuse`; what was
@@ -224,28 +231,21 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
         """
         attention_mask = self.check_inputs(input_ids, attention_mask, pixel_values, inputs_embeds, image_embeds,
                                            image_rows)
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
-        if output_attentions is None:
-            output_attentions = self.config.output_attentions
-        inputs_embeds = inputs_embeds if input_ids is None else None
-        if output_hidden_states:
-            text_states, image_states, every_state = self.encode_with_hidden_states(
-                input_ids, attention_mask, pixel_values, inputs_embeds, image_embeds, interpolate_pos_encoding)
-        else:
-            text_states = self.encode_text(input_ids, attention_mask, inputs_embeds)
-            image_states = self.encode_image(pixel_values, image_embeds, interpolate_pos_encoding)
-        image = self.project_image(image_states, image_token_type_idx or 1)
+        with_states, with_weights = self.wanted(output_hidden_states, output_attentions)
+        text, image, every_state = self.encode(input_ids, attention_mask, pixel_values, inputs_embeds, image_embeds,
+                                               interpolate_pos_encoding, with_states)
+        text, image = self.project_text(text), self.project_image(image, image_token_type_idx or 1)
         if image_rows is not None:
             image = [state.index_select(image_rows) for state in image]
-        is_partial = not (output_hidden_states or output_attentions)
-        output = self.fuse(self.project_text(text_states), image, attention_mask, first_token_only and is_partial,
-                           text_only and is_partial, output_hidden_states, output_attentions)
-        if output_hidden_states:
-            output["hidden_states"] = hidden_states(*every_state, output.hidden_states)
-        if output_attentions:
-            output["attentions"] = tuple(layer[:2] for layer in output.attentions)
+        output = self.fuse(text, image, attention_mask, first_token_only, text_only, with_states, with_weights)
+        output = as_the_port(output, every_state)
         return output.to_tuple() if return_dict is False else output
+
+    def wanted(self, output_hidden_states: bool | None, output_attentions: bool | None) -> tuple[bool, bool]:
+        """Whether to return hidden states and attentions; None leaves it to the configuration."""
+        config = self.config
+        return (bool(config.output_hidden_states if output_hidden_states is None else output_hidden_states),
+                bool(config.output_attentions if output_attentions is None else output_attentions))
 
     @staticmethod
     def check_inputs(input_ids: Tensor | None, attention_mask: Tensor | None, pixel_values: Tensor | None,
@@ -271,6 +271,18 @@ def _weight_lists(wanted: bool) -> tuple[Any, Any]:
     return ([], []) if wanted else (None, None)
 
 
-def hidden_states(text: list[Tensor], image: list[Tensor], cross_modal: tuple) -> tuple:
-    """In the order and shapes of the port, where image states have the axes (N, B, W)."""
-    return tuple(text), tuple(state.transpose([1, 0, 2]) for state in image), cross_modal
+def as_the_port(output: BridgeTowerModelOutput, every_state: tuple[list[Tensor], list[Tensor]] | None
+                ) -> BridgeTowerModelOutput:
+    """Give what `fuse` returns the hidden states and attentions of the port, see `BridgeTowerModelOutput`.
+
+    Args:
+        output: of `fuse`.
+        every_state: (B, L, W) and (B, N, W) of all layers of the towers.
+    """
+    if every_state is not None:
+        text, image = every_state
+        output["hidden_states"] = (tuple(text), tuple(state.transpose([1, 0, 2]) for state in image),
+                                   output.hidden_states)
+    if output.attentions is not None:
+        output["attentions"] = tuple(layer[:2] for layer in output.attentions)
+    return output

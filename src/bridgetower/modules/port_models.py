@@ -11,7 +11,7 @@ from paddle import Tensor, nn
 
 from ..config import BridgeTowerConfig
 from ..objectives import masked_cross_entropy
-from .bt_module import BridgeTowerModel, hidden_states
+from .bt_module import BridgeTowerModel, as_the_port
 from .heads import mlm_head
 from .layers import Linear
 from .outputs import BridgeTowerContrastiveOutput, ImageTextMatchingOutput, MaskedLMOutput
@@ -169,26 +169,20 @@ class BridgeTowerForContrastiveLearning(BridgeTowerPretrainedModel):
         """
         model = self.bridgetower
         attention_mask = model.check_inputs(input_ids, attention_mask, pixel_values, inputs_embeds, image_embeds)
-        inputs_embeds = inputs_embeds if input_ids is None else None
-        if output_hidden_states:
-            text_states, image_states, every_state = model.encode_with_hidden_states(
-                input_ids, attention_mask, pixel_values, inputs_embeds, image_embeds, interpolate_pos_encoding)
-        else:
-            text_states = model.encode_text(input_ids, attention_mask, inputs_embeds)
-            image_states = model.encode_image(pixel_values, image_embeds, interpolate_pos_encoding)
+        with_states, with_weights = model.wanted(bool(output_hidden_states), output_attentions)
+        text_states, image_states, every_state = model.encode(input_ids, attention_mask, pixel_values, inputs_embeds,
+                                                              image_embeds, interpolate_pos_encoding, with_states)
         projected = model.project_image(image_states)
-        wants_attentions = model.config.output_attentions if output_attentions is None else output_attentions
-        fused = model.fuse(model.project_text(text_states), projected, attention_mask,
-                           not (output_hidden_states or wants_attentions), False, bool(output_hidden_states),
-                           wants_attentions)
+        fused = model.fuse(model.project_text(text_states), projected, attention_mask, first_token_only=True,
+                           output_hidden_states=with_states, output_attentions=with_weights)
+        fused = as_the_port(fused, every_state)
         text, image = self.embed_text(text_states), self.embed_image(projected)
         cross = self.embed_pair(fused.pooler_output)
         output = BridgeTowerContrastiveOutput(
             loss=self._loss(text, image, cross) if return_loss else None,
             logits=paddle.stack([text, image, cross], axis=-2),
             text_embeds=text, image_embeds=image, cross_embeds=cross,
-            hidden_states=hidden_states(*every_state, fused.hidden_states) if output_hidden_states else None,
-            attentions=tuple(layer[:2] for layer in fused.attentions) if wants_attentions else None)
+            hidden_states=fused.hidden_states, attentions=fused.attentions)
         return output.to_tuple() if return_dict is False else output
 
 
