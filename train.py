@@ -1,6 +1,6 @@
 """Train, evaluate and predict: `python -m paddle.distributed.launch train.py --config_name FILE.json ...`."""
 
-from bridgetower.training.program import main, prepare, run_program
+from bridgetower.training.run import main, prepare, run_program
 
 __all__ = ["main", "prepare"]
 

@@ -138,8 +138,8 @@ def peer(threads: int, folder: Path, images: int, batch_size: int, padding: str)
     places = {"fc1": "0", "norm": "1", "fc2": "3"}
     head.load_state_dict({places[name.partition(".")[0]] + "." + name.partition(".")[2]: torch.from_numpy(value.T)
                           for name, value in head_weights().items()})
-    ids = gallery.tokenizer.encode(QUESTIONS, MAX_TEXT_LEN).ids * images
-    texts = gallery.tokenizer.pad(ids, MAX_TEXT_LEN if padding == "max_length" else max(map(len, ids)))
+    ids = gallery.tokenizer.encode_texts(QUESTIONS, MAX_TEXT_LEN).ids * images
+    texts = gallery.tokenizer.pad_ids(ids, MAX_TEXT_LEN if padding == "max_length" else max(map(len, ids)))
     batch = {name: torch.from_numpy(value) for name, value in texts.items()}
     pixels, rows = torch.from_numpy(gallery.pixel_values), torch.from_numpy(gallery.image_rows)
 

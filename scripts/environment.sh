@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes .venv and installs the locked packages; when they are there already it does nothing and needs no network.
+# Makes .venv and installs the locked packages. When they are installed already, it does nothing and needs no network.
 #   bash scripts/environment.sh            what training, evaluation and the quickstart need
-#   bash scripts/environment.sh --tests    that, and what the tests and comparisons with PyTorch need
-# BRIDGETOWER_PYTHON names the interpreter (3.10, 3.11 or 3.12) when the one found by itself is not the right one.
+#   bash scripts/environment.sh --tests    also what the tests and the comparisons with PyTorch need
+# BRIDGETOWER_PYTHON names another interpreter (3.10, 3.11 or 3.12) than the one that is found.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
-unset PYTHONPATH PYTHONHOME # pip would take what lies there for installed
+unset PYTHONPATH PYTHONHOME # pip would take packages there for installed ones
 
 say() { echo "[environment] $*"; }
 fail() {
@@ -57,9 +57,9 @@ reason_to_rebuild() { # prints why an existing .venv cannot be kept, nothing whe
     fi
 }
 
-# The stamp holds what the installation depends on, then which of the two sets it is; "tests" contains "run".
+# The stamp is a hash of what the installation depends on, and the installed set; "tests" includes "run".
 fingerprint() {
-    { .venv/bin/python -VV && cat pyproject.toml requirements.txt requirements-test.txt requirements-serve.txt constraints.txt; } | sha256sum | cut -c 1-64
+    { .venv/bin/python -VV && cat pyproject.toml requirements*.txt constraints.txt; } | sha256sum | cut -c 1-64
 }
 is_ready() { [[ -f .venv/.ready && "$(cat .venv/.ready)" =~ ^"$(fingerprint)"\ ("$wanted"|tests)$ ]]; }
 
@@ -90,7 +90,7 @@ fi
 touch .venv/.installing
 rm -f .venv/.ready
 
-# Built with the locked setuptools rather than in pip's isolated environments, which would fetch whatever is newest.
+# Packages are built with the locked setuptools; pip's isolated environments would fetch the newest one.
 pip=(.venv/bin/python -m pip install --disable-pip-version-check --no-input --constraint constraints.txt)
 say "2/3 installing the build tools"
 "${pip[@]}" --quiet setuptools setuptools-scm wheel

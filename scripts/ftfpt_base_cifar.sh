@@ -2,10 +2,10 @@
 # CIFAR-10 and CIFAR-100 with the image tower of a pre-trained base model, in each of the paper's settings.
 #   DATA_ROOT=data/fine-tune CHECKPOINT=BridgeTower_pt_base.ckpt bash scripts/ftfpt_base_cifar.sh
 #   CHECKPOINT= IMAGE_TOWER=openai/clip-vit-base-patch16 DATASETS=cifar10 EPOCHS=10 bash scripts/ftfpt_base_cifar.sh
-# DATASETS, LEARNING_RATES and EPOCHS choose among the settings; a run that is done is not repeated. A METER
-# checkpoint is as good as one of BridgeTower. The classifier is trained too; --set task.train_classifier=false leaves
-# it at its random start, as the original does.
-# The other environment variables stand in scripts/launch.sh; arguments go to train.py.
+# DATASETS, LEARNING_RATES and EPOCHS choose among the settings; finished runs are not repeated. METER checkpoints
+# work too. The classifier is trained as well; --set task.train_classifier=false leaves it at its random initial values,
+# as the original does.
+# scripts/launch.sh lists the other environment variables; arguments go to train.py.
 . "$(dirname "${BASH_SOURCE[0]}")/launch.sh"
 DO=${DO:-train eval}
 all=${OUTPUT:-output/$script}

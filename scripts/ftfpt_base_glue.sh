@@ -2,9 +2,9 @@
 # GLUE with the text tower of a pre-trained base model: eight tasks, each in the paper's settings.
 #   DATA_ROOT=data/fine-tune CHECKPOINT=BridgeTower_pt_base.ckpt bash scripts/ftfpt_base_glue.sh
 #   CHECKPOINT= TEXT_TOWER=FacebookAI/roberta-base TASKS="cola rte" bash scripts/ftfpt_base_glue.sh
-# TASKS, LEARNING_RATES and BATCH_SIZES choose among the settings; a run that is done is not repeated. A METER
-# checkpoint is as good as one of BridgeTower.
-# The other environment variables stand in scripts/launch.sh; arguments go to train.py.
+# TASKS, LEARNING_RATES and BATCH_SIZES choose among the settings; finished runs are not repeated. METER
+# checkpoints work too.
+# scripts/launch.sh lists the other environment variables; arguments go to train.py.
 . "$(dirname "${BASH_SOURCE[0]}")/launch.sh"
 all=${OUTPUT:-output/$script}
 for task in ${TASKS:-cola stsb mrpc rte sst2 qnli qqp mnli}; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Retrieval on Flickr30k, base model, from pre-training: ITC picks the candidates, and hard negatives for ITM.
+# Retrieval on Flickr30k, base model, from pre-training: ITC picks the candidates for ITM, and its hard negatives.
 #   DATA_ROOT=data/fine-tune CHECKPOINT=BridgeTower_pt_base.ckpt bash scripts/ftfpt_base_irtr_itm_itc_f30k.sh
-# The other environment variables stand in scripts/launch.sh; arguments go to train.py.
+# scripts/launch.sh lists the other environment variables; arguments go to train.py.
 . "$(dirname "${BASH_SOURCE[0]}")/launch.sh"
 from_checkpoint base irtr_itm_itc_f30k_config.json "$@"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # VQAv2, large model, from towers without vision-language pre-training.
 #   DATA_ROOT=data/fine-tune bash scripts/ftfs_large_vqa.sh
-# The other environment variables stand in scripts/launch.sh; arguments go to train.py.
+# scripts/launch.sh lists the other environment variables; arguments go to train.py.
 . "$(dirname "${BASH_SOURCE[0]}")/launch.sh"
 from_towers large fine-tune vqav2_large_from_towers_config.json "$@"

@@ -1,25 +1,26 @@
-# What the launch scripts share; they source it. Each runs unchanged on one CPU process or on many GPUs, on one host or
-# several. Arguments of a script go to train.py and win over what is written here. From the environment come
+# Functions of the launch scripts, which source this file. Each script runs unchanged on one CPU process or on many
+# GPUs, on one host or several. Arguments of a script go to train.py and win over what is set here. The environment
+# variables, with their defaults in brackets:
 #
-#   DATA_ROOT    folder of the arrow files           [data/fine-tune; of the pre-training scripts data/pre-train]
+#   DATA_ROOT    folder of the arrow files           [data/fine-tune; for the pre-training scripts data/pre-train]
 #   CHECKPOINT   weights to start from, or to evaluate: a folder, a file or a name on the Hugging Face hub
-#                [of scripts from pre-training the released base or large model; of those from towers none]
-#   IMAGE_TOWER  without CHECKPOINT: weights of the image tower        [of scripts from towers openai/clip-vit-...]
-#   TEXT_TOWER   without CHECKPOINT: weights of the text tower         [of scripts from towers FacebookAI/roberta-...]
-#                Set to nothing, as in "CHECKPOINT=", these three mean none.
+#                [the released base or large model; for scripts that start from towers none]
+#   IMAGE_TOWER  without CHECKPOINT: weights of the image tower     [for scripts from towers openai/clip-vit-...]
+#   TEXT_TOWER   without CHECKPOINT: weights of the text tower      [for scripts from towers FacebookAI/roberta-...]
+#                An empty value, as in "CHECKPOINT=", means none.
 #   TOKENIZER    folder of tokenizer files           [CHECKPOINT or, without one, TEXT_TOWER, if it is a folder with
-#                                                     such files; else the experiment's, from the Hugging Face hub]
+#                                                     tokenizer files; else the experiment's, from the Hugging Face hub]
 #   OUTPUT       folder of checkpoints, logs, metrics and predictions       [output/NAME-OF-THE-SCRIPT]
-#   CONFIG       another experiment file             [the script's in configs/]
-#   DO           any of "train eval predict"         [all; of pre-training and CIFAR without predict]
-#   DEVICES      GPUs as "0,1,2,3", or "cpu"         [$CUDA_VISIBLE_DEVICES, else all GPUs, without any: cpu]
+#   CONFIG       another experiment file             [the script's own in configs/]
+#   DO           any of "train eval predict"         [all; for pre-training and CIFAR "train eval"]
+#   DEVICES      GPUs as "0,1,2,3", or "cpu"         [$CUDA_VISIBLE_DEVICES, else all GPUs, else cpu]
 #   NPROC        processes on CPUs                   [1]
-#   NNODES       hosts; the same script is started on each                  [1]
-#   MASTER       HOST:PORT of the first host, with NNODES
+#   NNODES       hosts; start the same script on each                       [1]
+#   MASTER       HOST:PORT of the first host; needed with several hosts
 #   PYTHON       interpreter                         [.venv/bin/python, else python]
 #   DRY_RUN      1 prints the command instead of running it
 #
-# The total batch is the experiment's on any number of devices; train.py works out the batch per device.
+# The total batch is that of the experiment on any number of devices; train.py works out the batch per device.
 
 set -euo pipefail
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -35,7 +36,7 @@ if [ -z "${PYTHON:-}" ]; then
     if [ -x "$root/.venv/bin/python" ]; then PYTHON=$root/.venv/bin/python; fi
 fi
 export PYTHONPATH="$root/src${PYTHONPATH:+:$PYTHONPATH}"
-# Large pages for large buffers: a training step on a CPU takes a fifth less (docs/benchmarks.md).
+# Large pages for large buffers: a training step on a CPU takes a fifth less time (docs/benchmarks.md).
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
 find_devices() { # sets $devices: the visible GPUs of this host, or cpu
@@ -48,14 +49,14 @@ find_devices() { # sets $devices: the visible GPUs of this host, or cpu
     devices=${devices:-cpu}
 }
 
-launcher() { # launcher: sets $launch, the words before train.py's flags, and $processes, the number of devices
+launcher() { # launcher: sets $launch, the words before train.py's flags, and $processes, the number of processes
     local nodes=${NNODES:-1} here
     find_devices
     launch=("$PYTHON" -u -m paddle.distributed.launch --log_dir "$OUTPUT/log")
     if [ "$devices" = cpu ]; then
         here=${NPROC:-1}
         launch+=(--nproc_per_node "$here")
-        if [ -z "${CUDA_VISIBLE_DEVICES:-}" ]; then unset CUDA_VISIBLE_DEVICES; fi # empty, it trips Paddle's launcher
+        if [ -z "${CUDA_VISIBLE_DEVICES:-}" ]; then unset CUDA_VISIBLE_DEVICES; fi # Paddle's launcher fails when it is empty
     else
         here=$(tr , '\n' <<<"$devices" | grep -c .)
         launch+=(--devices "$devices")
@@ -66,7 +67,7 @@ launcher() { # launcher: sets $launch, the words before train.py's flags, and $p
         [ -n "${MASTER:-}" ] || fail "NNODES=$nodes needs MASTER=HOST:PORT, the address of the first host"
         launch+=(--nnodes "$nodes" --master "$MASTER")
     fi
-    # Paddle's own default on CPUs lacks operations that gathering needs.
+    # Paddle's default backend on CPUs lacks operations that gathering needs.
     if [ "$devices" = cpu ] && [ "$processes" -gt 1 ]; then launch=(env PADDLE_DISTRI_BACKEND=gloo "${launch[@]}"); fi
 }
 
@@ -92,7 +93,7 @@ run() { # run CONFIG [train.py argument...]: launches train.py with the experime
     fi
 }
 
-experiment() { # experiment DATA-FOLDER CONFIG: what is not set in the environment
+experiment() { # experiment DATA-FOLDER CONFIG: defaults of what the environment does not set
     DATA_ROOT=${DATA_ROOT:-data/$1}
     CONFIG=${CONFIG:-$root/configs/$2}
     OUTPUT=${OUTPUT:-output/$script}
@@ -102,7 +103,7 @@ has_tokenizer() { # has_tokenizer FOLDER
     [ -f "$1/tokenizer.json" ] || [ -f "$1/vocab.json" ] || [ -f "$1/vocab.txt" ]
 }
 
-run_from() { # run_from CHECKPOINT IMAGE-TOWER TEXT-TOWER [train.py argument...]: an empty one is left out
+run_from() { # run_from CHECKPOINT IMAGE-TOWER TEXT-TOWER [train.py argument...]: empty values are left out
     local words=${1:-$3}
     if [ -z "${TOKENIZER:-}" ] && [ -n "$words" ] && has_tokenizer "$words"; then TOKENIZER=$words; fi
     if [ -n "$1" ]; then
@@ -124,7 +125,7 @@ from_towers() { # from_towers base|large DATA-FOLDER CONFIG [train.py argument..
     run_from "${CHECKPOINT:-}" "${IMAGE_TOWER-$clip}" "${TEXT_TOWER-FacebookAI/roberta-$1}" "${@:4}"
 }
 
-sweep() { # sweep FOLDER COMMAND...: one of many runs, in its own folder; not repeated when FOLDER has its results
+sweep() { # sweep FOLDER COMMAND...: one of many runs, in its own folder; skipped when FOLDER has its results
     local results=eval_results.json
     if [[ "${DO:-predict}" == *predict* ]]; then results=test_results.json; fi
     if [ -f "$1/$results" ]; then

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# From nothing to a model that answers questions about pictures, on a CPU: sets up, makes the easy-VQA data, trains a
-# tokenizer, pre-trains a small BridgeTower, fine-tunes it for VQA, answers the test questions and draws a report.
-#   bash scripts/quickstart.sh            everything ends up in build/quickstart
-#   bash scripts/quickstart.sh DIR        in DIR
+# Train a model that answers questions about pictures, on a CPU, starting with nothing: set up, make the easy-VQA data,
+# train a tokenizer, pre-train a small BridgeTower, fine-tune it for VQA, answer the test questions and draw a report.
+#   bash scripts/quickstart.sh            writes to build/quickstart
+#   bash scripts/quickstart.sh DIR        writes to DIR
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-build/quickstart}
@@ -17,10 +17,10 @@ say "easy-VQA: questions, captions and images into arrow files"
 "$python" -m bridgetower.preparation easy_vqa --output "$out/data"
 "$python" -m bridgetower.preparation tokenizer --source "$out/data" --output "$out/tokenizer" --vocab_size 600
 
-# Two processes use two cores better than two threads of one do; both get the same total batch.
+# Two processes use two cores better than two threads of one process do; the total batch is the same.
 processes=$(($(nproc) > 1 ? 2 : 1))
 export PADDLE_DISTRI_BACKEND=gloo
-# Large pages for large buffers: a training step on a CPU takes a fifth less (docs/benchmarks.md).
+# Large pages for large buffers: a training step on a CPU takes a fifth less time (docs/benchmarks.md).
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
 run() { # run CONFIG OUTPUT [train.py argument...]

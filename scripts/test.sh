@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# All tests, the slow ones included, without GPU and network. Arguments go to pytest, paths relative to the repository:
+# Run all tests, the slow ones included; no GPU and no network are needed. Arguments go to pytest, paths are relative to
+# the repository:
 #   bash scripts/test.sh
 #   bash scripts/test.sh tests/report -x
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash scripts/environment.sh --tests
-exec .venv/bin/python -m pytest -m "slow or not slow" "$@"
+# Each worker takes a half of the tests, so that what a file sets up is set up once, and helps the other at the end.
+exec .venv/bin/python -m pytest -m "slow or not slow" -n auto --maxprocesses 4 --dist worksteal "$@"

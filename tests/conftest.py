@@ -28,9 +28,16 @@ def untuned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRIDGETOWER_TUNE_CPU", "0")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(params=["auto", "paddle"])
+def both_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test twice: with our kernels, and with Paddle's own operators as on a GPU."""
+    monkeypatch.setenv("BRIDGETOWER_KERNELS", request.param)
+    return request.param
+
+
+@pytest.fixture(scope="session")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a miniature (tests/miniature.py) for the tests of a file."""
+    """The folder of a miniature (tests/miniature.py) for all tests, which add experiment files but change no data."""
     from tests.miniature import write_miniature  # here, as the environment must be set first
 
     return write_miniature(tmp_path_factory.mktemp("miniature"))

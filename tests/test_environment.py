@@ -24,7 +24,8 @@ IMPORTS: list[dict[str, str]] = [
         "numpy": "numpy",
         "pandas": "pandas",
         "pyarrow": "pyarrow",
-        "sklearn.datasets": "scikit-learn",
+        "sklearn.metrics": "scikit-learn",
+        "scipy.stats": "scipy",
         "einops": "einops",
     },
     {"cv2": "opencv-python-headless", "PIL.Image": "pillow", "matplotlib.figure": "matplotlib", "easy_vqa": "easy-vqa"},
@@ -36,6 +37,7 @@ IMPORTS: list[dict[str, str]] = [
     },
     {"torch": "torch", "transformers": "transformers"},
     {"lancedb": "lancedb", "fastapi": "fastapi", "uvicorn": "uvicorn", "filelock": "filelock"},
+    {"onnx": "onnx", "onnxruntime": "onnxruntime", "openvino": "openvino"},
 ]
 
 # Says what it imports beforehand, so that a crash in compiled code is laid to the right package.
@@ -101,7 +103,7 @@ def test_no_package_misses_what_it_requires() -> None:
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-test.txt", "requirements-serve.txt",
-                                  "requirements-gpu.txt"])
+                                  "requirements-engines.txt", "requirements-gpu.txt"])
 def test_the_lock_holds_every_direct_dependency(name: str) -> None:
     locked = _locked_versions()
     for package, requirement in _requirements(name).items():

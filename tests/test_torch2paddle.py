@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from tqdm import tqdm
 
 import torch2paddle
+from bridgetower.verification import converter
 
 from .conversion.checkpoints import lightning, tensors
 
@@ -53,7 +55,7 @@ def test_verify(ckpt: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_verify_above_the_tolerance(
     ckpt: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch2paddle, "TOLERANCE", 1e-12)
+    monkeypatch.setattr(converter, "TOLERANCE", 1e-12)
     assert torch2paddle.main([str(ckpt), "--verify"]) == 1
     assert "is ABOVE the tolerance" in capsys.readouterr().out
 
@@ -66,9 +68,7 @@ def test_verify_fails_on_outputs_that_are_no_numbers(ckpt: Path) -> None:
 
 
 def test_termination_leaves_nothing(ckpt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bridgetower.conversion import ProgressBar
-
-    monkeypatch.setattr(ProgressBar, "__call__", lambda self, count: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(tqdm, "update", lambda self, count: os.kill(os.getpid(), signal.SIGTERM))
     before = signal.signal(signal.SIGTERM, torch2paddle.interrupt)
     try:
         assert torch2paddle.main([str(ckpt)]) == 130
@@ -92,7 +92,7 @@ def test_there_and_back(ckpt: Path) -> None:
     (["{ckpt}", "--towers", "absent.json"], "absent.json"),
     (["{ckpt}", "--reverse"], "--reverse takes weights of this project"),
     (["{ckpt}", "--output", "/proc/nowhere/x.pdparams"], "/proc/nowhere"),
-    (["{text}"], "no torch, safetensors or Paddle file"),
+    (["{text}"], "not a torch, safetensors or Paddle file"),
 ])  # fmt: skip
 def test_unusable_input_is_status_2_and_one_line(
     arguments: list[str], message: str, ckpt: Path, capsys: pytest.CaptureFixture[str]

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from .auto_classes import install
 from .sources import register_reader
 
 #: Public names and the modules that define them. They load on first use, so that data preparation, which needs no
@@ -28,6 +29,7 @@ _EXPORTS = {
     "BridgeTowerForSequenceClassification": "modules",
     "BridgeTowerImageProcessor": "inputs",
     "BridgeTowerProcessor": "inputs",
+    "BridgeTowerTokenizer": "inputs",
     "pipeline": "pipelines",
 }
 
@@ -41,13 +43,14 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
 
 
-def _load_weights(source: str | Path) -> Any:
+def _load_weights(source: str | Path, allow_nonfinite: bool) -> Any:
     from .conversion import load_weights
 
-    return load_weights(source)
+    return load_weights(source, allow_nonfinite)
 
 
 register_reader(_load_weights)
+install()
 
 
 def __dir__() -> list[str]:

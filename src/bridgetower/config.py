@@ -119,7 +119,8 @@ class BridgeTowerConfig(PretrainedConfig):
         gather_global_negative: draw the hard negatives of itm_itc from the samples of all processes.
         objectives: what `BridgeTowerForPreTraining` learns: any of mlm, itm, itc, itm_itc.
         num_labels: classes of a classifier head (VQA: answers).
-        head_hidden_scale: hidden width of a classifier head, as a multiple of one pooled pair, 2D.
+        head_layers: dense layers of a classifier head, 1 or 2.
+        head_hidden_scale: hidden width of a classifier head of two layers, as a multiple of one pooled pair, 2D.
         tie_word_embeddings: whether the MLM decoder is the word embedding table (Hugging Face port) or its own matrix.
 
     Raises:
@@ -136,7 +137,8 @@ class BridgeTowerConfig(PretrainedConfig):
                  cross_layer_norm_eps: float = 1e-12, layer_norm_eps: float = 1e-5, token_type_vocab_size: int = 2,
                  contrastive_hidden_size: int = 256, initial_temperature: float = 0.07,
                  gather_global_negative: bool = False, objectives: tuple[str, ...] | list[str] = ("mlm", "itm"),
-                 head_hidden_scale: float = 1, initializer_range: float = 0.02, tie_word_embeddings: bool = False,
+                 head_layers: int = 2, head_hidden_scale: float = 1, initializer_range: float = 0.02,
+                 tie_word_embeddings: bool = False,
                  **kwargs: Any) -> None:
         super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
         self.text_config = self._tower(text_config, BridgeTowerTextConfig, "text_config")
@@ -158,6 +160,7 @@ class BridgeTowerConfig(PretrainedConfig):
         self.initial_temperature = initial_temperature
         self.gather_global_negative = gather_global_negative
         self.objectives = list(objectives)
+        self.head_layers = head_layers
         self.head_hidden_scale = head_hidden_scale
         self.initializer_range = initializer_range
         self._check()
@@ -191,6 +194,8 @@ class BridgeTowerConfig(PretrainedConfig):
                                  "num_bridges=0")
             if min(self.text_config.num_hidden_layers, self.vision_config.num_hidden_layers) < 2:
                 raise ValueError("gated_fusion sums the blocks below the last one; each tower needs two blocks or more")
+        if self.head_layers not in (1, 2):
+            raise ValueError(f"head_layers={self.head_layers!r} is not possible; a classifier has 1 or 2 layers")
         unknown = set(self.objectives) - {"mlm", "itm", "itc", "itm_itc"}
         if unknown:
             raise ValueError(f"objectives has {sorted(unknown)}; use any of mlm, itm, itc, itm_itc")
@@ -278,6 +283,7 @@ class BridgeTowerConfig(PretrainedConfig):
             initial_temperature=flat.get("temperature", 0.07),
             gather_global_negative=bool(flat.get("gather_global_negative")),
             objectives=objectives,
+            head_layers=flat.get("task_head_layers", 2),
             head_hidden_scale=flat.get("head_hidden_scale", 1),
             num_labels=_original_num_labels(flat, losses, threshold),
         )
@@ -288,7 +294,8 @@ _MODEL_FIELDS = ("text_config", "vision_config", "hidden_size", "num_hidden_laye
                  "intermediate_size", "num_bridges", "bridge_type", "gated_fusion", "hidden_act", "hidden_dropout_prob",
                  "attention_probs_dropout_prob", "cross_layer_norm_eps", "layer_norm_eps", "token_type_vocab_size",
                  "contrastive_hidden_size", "initial_temperature", "gather_global_negative",
-                 "objectives", "head_hidden_scale", "initializer_range", "tie_word_embeddings", "num_labels")
+                 "objectives", "head_layers", "head_hidden_scale", "initializer_range", "tie_word_embeddings",
+                 "num_labels")
 
 
 def tower_settings(tower: PretrainedConfig) -> dict[str, Any]:

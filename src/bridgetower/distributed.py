@@ -1,4 +1,4 @@
-"""Helpers for several processes; every one of them also works with one process and no group."""
+"""Helpers for several processes; all of them also work in a single process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import paddle.distributed as dist
 from paddle import Tensor
 from paddle.autograd import PyLayer
 
-__all__ = ["all_gather_objects", "all_reduce_sum", "gather_with_gradient", "max_over_processes", "rank",
-           "world_size"]
+__all__ = ["all_gather_objects", "gather_with_gradient", "max_over_processes", "rank", "world_size"]
 
 
 def world_size() -> int:
@@ -26,6 +25,7 @@ def rank() -> int:
 class _Gather(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        """(B, ...) -> (world size * B, ...)."""
         ctx.rows = x.shape[0]
         parts: list[Tensor] = []
         dist.all_gather(parts, x.contiguous())
@@ -33,7 +33,8 @@ class _Gather(PyLayer):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        # The rows of this process stand in the loss of every process: their gradients add up.
+        """(world size * B, ...) -> (B, ...)."""
+        # Every process uses the rows of this one in its loss: their gradients add up.
         grad = grad.contiguous()
         dist.all_reduce(grad)
         return grad[rank() * ctx.rows:(rank() + 1) * ctx.rows]
@@ -45,15 +46,6 @@ def gather_with_gradient(x: Tensor) -> Tensor:
     All processes must hold the same number of rows.
     """
     return x if world_size() == 1 else _Gather.apply(x)
-
-
-def all_reduce_sum(values: list[float]) -> list[float]:
-    """Sum each number over all processes."""
-    if world_size() == 1:
-        return values
-    total = paddle.to_tensor(values, dtype="float64")
-    dist.all_reduce(total)
-    return total.tolist()
 
 
 def max_over_processes(value: int) -> int:

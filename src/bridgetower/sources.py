@@ -16,18 +16,19 @@ __all__ = ["read_weights", "register_reader"]
 
 Weights: TypeAlias = "tuple[dict[str, np.ndarray], dict[str, Any] | None]"
 
-_readers: list[Callable[[str | Path], Weights]] = []
+_readers: list[Callable[[str | Path, bool], Weights]] = []
 
 
-def register_reader(reader: Callable[[str | Path], Weights]) -> None:
+def register_reader(reader: Callable[[str | Path, bool], Weights]) -> None:
     """Set the function that reads a checkpoint, in place of the one before."""
     _readers[:] = [reader]
 
 
-def read_weights(source: str | Path) -> Weights:
+def read_weights(source: str | Path, allow_nonfinite: bool = False) -> Weights:
     """Weights by our names and the fields of a `BridgeTowerConfig`, or None where the source does not say enough.
 
     Args:
         source: see `bridgetower.conversion.load_weights`.
+        allow_nonfinite: accept NaN and infinite weights.
     """
-    return _readers[-1](source)
+    return _readers[-1](source, allow_nonfinite)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,21 @@ def torch_state(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 def lightning(case: str) -> dict[str, Any]:
     """What Lightning would have saved for an original case, `towers` beside the configuration as our way back does."""
     state = torch_state(tensors(case))
-    hyper_parameters = {"config": CASES[case]["config"], "towers": CASES[case]["towers"]}
+    hyper_parameters = copy.deepcopy({"config": CASES[case]["config"], "towers": CASES[case]["towers"]})
     return {"epoch": 3, "global_step": 7, "callbacks": {}, "state_dict": state, "hyper_parameters": hyper_parameters}
+
+
+def one_layer_classifier(case: str) -> dict[str, Any]:
+    """The same with a classifier of one linear layer (`task_head_layers` 1 of the original)."""
+    content = lightning(case)
+    state, name = content["state_dict"], f"{CLASSIFIER_TASKS[case]}_classifier"
+    width, labels = state[f"{name}.0.weight"].shape[1], state[f"{name}.3.bias"]
+    weight = state[f"{name}.0.weight"][: len(labels)]
+    content["state_dict"] = {key: tensor for key, tensor in state.items() if not key.startswith(name)}
+    content["state_dict"] |= {f"{name}.0.weight": weight.clone(), f"{name}.0.bias": labels}
+    assert weight.shape == (len(labels), width)
+    content["hyper_parameters"]["config"]["task_head_layers"] = 1
+    return content
 
 
 def write_port_folder(folder: Path, case: str = "huggingface_mlm") -> Path:

@@ -153,8 +153,22 @@ def test_values_that_are_not_finite(value: float, name: str, tmp_path: Path) -> 
     torch.save(content, tmp_path / "x.ckpt")
     with pytest.raises(CheckpointError, match="has 1 NaN or infinite values.*--allow_nonfinite"):
         plan_conversion(tmp_path / "x.ckpt", Options())
-    loaded, _ = load_weights(convert(tmp_path / "x.ckpt", allow_nonfinite=True))
+    loaded, _ = load_weights(convert(tmp_path / "x.ckpt", allow_nonfinite=True), allow_nonfinite=True)
     assert sum(np.count_nonzero(~np.isfinite(array)) for array in loaded.values()) == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_not_loaded(value: float, tmp_path: Path) -> None:
+    import bridgetower
+
+    content = lightning("vqa")
+    content["state_dict"]["vqa_classifier.3.bias"][2] = value
+    torch.save(content, tmp_path / "x.ckpt")
+    model_class = bridgetower.BridgeTowerForQuestionAnswering
+    with pytest.raises(ValueError, match="x.ckpt: classifier.fc2.bias has 1 NaN or infinite.*allow_nonfinite=True"):
+        model_class.from_pretrained(tmp_path / "x.ckpt")
+    model = model_class.from_pretrained(tmp_path / "x.ckpt", allow_nonfinite=True)
+    assert np.count_nonzero(~np.isfinite(model.classifier.fc2.bias.numpy())) == 1
 
 
 def test_integer_weights_are_refused(tmp_path: Path) -> None:
@@ -249,7 +263,7 @@ def test_settings_beside_a_bare_file(tmp_path: Path) -> None:
 
 def test_broken_settings_file(original_ckpt: Path, tmp_path: Path) -> None:
     (tmp_path / "towers.json").write_text("{")
-    with pytest.raises(CheckpointError, match="towers.json is no valid JSON"):
+    with pytest.raises(CheckpointError, match="towers.json is not valid JSON"):
         plan_conversion(original_ckpt, Options(towers=tmp_path / "towers.json"))
 
 

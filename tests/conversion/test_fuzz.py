@@ -26,6 +26,7 @@ def _valid(container: str) -> bytes:
     """A small tower, so that most mutations hit the structure and not the numbers."""
     block = "visual.transformer.resblocks.0."
     state = {
+        "input_resolution": torch.tensor(4),
         "visual.class_embedding": torch.randn(4), "visual.positional_embedding": torch.randn(5, 4),
         "visual.conv1.weight": torch.randn(4, 3, 2, 2), "visual.ln_pre.weight": torch.ones(4),
         "visual.ln_pre.bias": torch.ones(4), "visual.ln_post.weight": torch.ones(4),

@@ -12,7 +12,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from bridgetower.conversion import CheckpointError, Options, plan_conversion, plan_reverse, read_checkpoint
-from tests.conversion.checkpoints import CASES, ORIGINAL, lightning, tensors, write_port_folder
+from tests.conversion.checkpoints import CASES, ORIGINAL, lightning, one_layer_classifier, tensors, write_port_folder
 from tests.goldens import FOLDER
 
 
@@ -45,6 +45,34 @@ def test_original_there_and_back(case: str, kind: str, tmp_path: Path) -> None:
     for name, tensor in back["state_dict"].items():
         if name != "temperature" or "itc_text_head.fc.weight" in source:
             assert tensor.numpy().tobytes() == source[name].tobytes(), name
+
+
+@pytest.mark.parametrize("case", ["vqa", "nlvr2"])
+def test_classifier_of_one_layer_there_and_back(case: str, tmp_path: Path) -> None:
+    content = one_layer_classifier(case)
+    torch.save(content, tmp_path / "x.ckpt")
+    ours = _forward(tmp_path / "x.ckpt", tmp_path / "ours")
+    assert _typed(ours)["head_layers"] == 1
+    back = torch.load(_back(ours, output=tmp_path / "back.ckpt"), weights_only=True)
+    assert back["hyper_parameters"]["config"]["task_head_layers"] == 1
+    names = [name for name in content["state_dict"] if "_classifier" in name]
+    assert names == [name for name in back["state_dict"] if "_classifier" in name] and len(names) == 2
+    assert all(torch.equal(back["state_dict"][name], content["state_dict"][name]) for name in names)
+
+
+def test_classifier_of_one_layer_is_a_task_model(tmp_path: Path) -> None:
+    import paddle
+
+    import bridgetower
+
+    content = one_layer_classifier("vqa")
+    torch.save(content, tmp_path / "x.ckpt")
+    ours = _forward(tmp_path / "x.ckpt", tmp_path / "ours")
+    model = bridgetower.BridgeTowerForQuestionAnswering.from_pretrained(ours)
+    pooled = paddle.ones([1, 64])
+    state = content["state_dict"]
+    expected = state["vqa_classifier.0.weight"].sum(1) + state["vqa_classifier.0.bias"]
+    np.testing.assert_allclose(model.classifier(pooled)[0].numpy(), expected.numpy(), atol=1e-5)
 
 
 def _typed(folder: Path) -> dict[str, Any]:
@@ -218,7 +246,8 @@ def test_the_source_is_never_overwritten(original_ckpt: Path, tmp_path: Path) ->
 
 def test_single_tower_has_no_way_back(tmp_path: Path) -> None:
     names = {name: array for name, array in tensors("pretrain_roberta").items() if name.startswith("vit_model.visual.")}
-    save_file({name.removeprefix("vit_model."): array for name, array in names.items()}, tmp_path / "clip.safetensors")
+    arrays = {name.removeprefix("vit_model."): array for name, array in names.items()}
+    save_file(arrays | {"input_resolution": np.array(32)}, tmp_path / "clip.safetensors")
     ours = _forward(tmp_path / "clip.safetensors", tmp_path / "ours")
     with pytest.raises(CheckpointError, match="single tower has no way back"):
         plan_reverse(ours, Options())

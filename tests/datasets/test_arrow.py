@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridgetower.datasets.arrow import PREPARED_BY, ArrowTable, find_shards, find_table
-from bridgetower.preparation.data_sets import DATA_SETS
+from bridgetower.preparation.published import DATA_SETS
 
 
 def test_cells_of_every_chunk(captions, picture) -> None:  # type: ignore[no-untyped-def]

@@ -141,9 +141,9 @@ WORDS = st.lists(st.sampled_from("cat hats mat dog the long".split()), max_size=
 def test_pairs_are_encoded_as_by_the_hugging_face_tokenizer(pairs: list[tuple[str, str]], limit: int) -> None:
     theirs = PreTrainedTokenizerFast(tokenizer_object=TRAINED)  # works on a copy
     expected = theirs([a for a, _ in pairs], [b for _, b in pairs], truncation="longest_first", max_length=limit)
-    assert TOKENIZER.encode(pairs, limit).ids == expected["input_ids"]
+    assert TOKENIZER.encode_texts(pairs, limit).ids == expected["input_ids"]
 
 
 def test_pairs_need_room() -> None:
     with pytest.raises(ValueError, match="max_length=5 leaves no room for two texts; use 6 or more"):
-        TOKENIZER.encode([("a", "b")], 5)
+        TOKENIZER.encode_texts([("a", "b")], 5)

@@ -54,3 +54,45 @@ def test_errors_reach_the_caller(dataset: Numbers, error: type[Exception]) -> No
         for batch in loader(dataset):
             seen += batch["x"].tolist()
     assert seen == list(range(len(seen))) and len(seen) >= 2 and threading.excepthook is hook
+
+
+def fail_in_a_thread(error: Exception) -> None:
+    def run() -> None:
+        raise error
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+
+
+def test_errors_of_other_threads_go_where_they_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[BaseException | None] = []
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        seen.append(arguments.exc_value)
+
+    monkeypatch.setattr(threading, "excepthook", hook)
+    error = KeyError("of another thread")
+    for number, _ in enumerate(loader(Numbers(6))):
+        if number == 1:
+            fail_in_a_thread(error)
+    assert seen == [error] and threading.excepthook is hook
+
+
+def test_loaders_may_end_in_any_order() -> None:
+    hook = threading.excepthook
+    first, second = iter(loader(Numbers(6))), iter(loader(Numbers(6, broken=4)))
+    next(first), next(second)
+    assert len(list(first)) == 2
+    with pytest.raises(KeyError):
+        list(second)
+    assert threading.excepthook is hook
+
+
+@pytest.mark.slow
+def test_the_error_of_a_loader_process_is_raised_as_it_is() -> None:
+    dataset = Numbers(6, broken=3)
+    batches = CarefulLoader(dataset, batch_sampler=BatchSampler(dataset, batch_size=2), collate_fn=collate,
+                            num_workers=1)
+    with pytest.raises(KeyError, match="no number 3"):
+        list(batches)

@@ -1,7 +1,8 @@
-"""Static models against the dynamic ones: four tasks, features reused, other batch sizes and lengths, bad input."""
+"""Static models against the dynamic ones: all tasks, other architectures, text and picture inputs, bad input."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -10,136 +11,65 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import paddle
 import pytest
 from PIL import Image
 from threadpoolctl import threadpool_info
 
 import export
 from bridgetower import (
-    BridgeTowerForContrastiveLearning,
-    BridgeTowerForContrastiveRetrieval,
     BridgeTowerForImageAndTextRetrieval,
     BridgeTowerForImagesAndTextClassification,
-    BridgeTowerForMaskedLM,
     BridgeTowerForPreTraining,
     BridgeTowerForQuestionAnswering,
-    BridgeTowerForRetrievalRanking,
     BridgeTowerImageProcessor,
 )
 from bridgetower.export import BridgeTowerPredictor, ExportOptions, exporter
+from bridgetower.export.engines import ENGINES
 from bridgetower.export.manifest import PARTS
-from bridgetower.inputs.tokenizer import BridgeTowerTokenizer
 from bridgetower.inputs.transforms import build_transform
 from bridgetower.preparation.train_tokenizer import save_tokenizer, train_tokenizer
+from tests.export.small_exports import CASES, assert_close, dynamic_results, model_of, random_batch, save
 from tests.miniature import write_tables
-from tests.models import SIZE, small_model
+from tests.models import SIZE
 
-#: Of the largest entry, or of one where all are smaller: oneDNN chooses another order of float sums.
-TOLERANCE = 1e-5
 PRE_TRAINED = {"objectives": ["mlm", "itm_itc"]}
-#: Some heads need a text tower as wide as the cross-modal layers.
-EQUAL_WIDTHS = {"text_config": {"hidden_size": 32}}
-#: Task, model class, changes of its configuration.
-CASES = {
-    "itm": ("itm", BridgeTowerForImageAndTextRetrieval, {}),
-    "vqa": ("vqa", BridgeTowerForQuestionAnswering, {"num_labels": 5}),
-    "mlm": ("mlm", BridgeTowerForMaskedLM, {"tie_word_embeddings": True, **EQUAL_WIDTHS}),
-    "ranking": ("retrieval", BridgeTowerForRetrievalRanking, {}),
-    "contrastive": ("retrieval", BridgeTowerForContrastiveLearning, EQUAL_WIDTHS),
-    "itm_itc": ("retrieval", BridgeTowerForContrastiveRetrieval, {}),
-}
-TEXT = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48,
-            max_position_embeddings=14, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 
 
-@pytest.fixture(scope="module")
-def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("words")
-    save_tokenizer(train_tokenizer(["what is this?", "a red square", "is it blue?"] * 5, 280), folder)
-    return folder
+@pytest.fixture(scope="module", params=CASES)
+def exported(request: pytest.FixtureRequest, words: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """A model of each task, and its export for all engines."""
+    task, model_class, changes = CASES[request.param]
+    folder = tmp_path_factory.mktemp(request.param)
+    model = model_of(model_class, words, **changes)
+    source = save(model, folder / "checkpoint", words)
+    assert export.main([str(source), "--output", str(folder / "static"), "--task", task, "--format", "paddle",
+                        "onnx"]) == 0
+    manifest = BridgeTowerPredictor(folder / "static", "paddle").manifest
+    assert manifest.task == task and manifest.model_class == model_class.__name__
+    return model, folder / "static"
 
 
-def _save(model: Any, folder: Path, words: Path) -> Path:
-    """A checkpoint as trainings leave it: weights, configuration and tokenizer."""
-    model.save_pretrained(str(folder))
-    for file in words.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-    return folder
-
-
-def _model(model_class: Any, words: Path, **changes: Any) -> Any:
-    text = {"vocab_size": BridgeTowerTokenizer.from_pretrained(words).vocab_size, **TEXT,
-            **changes.pop("text_config", {})}
-    vision = dict(hidden_size=64, num_hidden_layers=2, patch_size=16, image_size=SIZE)
-    return small_model(model_class, text_config=text, vision_config=vision, **changes)
-
-
-def _batch(rows: int, length: int, images: int) -> dict[str, np.ndarray]:
-    draw = np.random.default_rng(rows + length)
-    ids = draw.integers(3, 200, (rows, length))
-    ids[-1, -1] = 1  # padding
-    return {"input_ids": ids, "attention_mask": (ids != 1).astype(np.int64),
-            "pixel_values": draw.standard_normal((images, 3, SIZE, SIZE)).astype(np.float32)}
-
-
-def _dynamic(model: Any, batch: dict[str, np.ndarray], image_rows: list[int]) -> dict[str, np.ndarray]:
-    """What a model class itself computes of the texts of a batch, each with the image of its row."""
-    ids, mask, pixels = (paddle.to_tensor(batch[name]) for name in ("input_ids", "attention_mask", "pixel_values"))
-    pixels = pixels.index_select(paddle.to_tensor(image_rows))
-    with paddle.no_grad():
-        if isinstance(model, BridgeTowerForRetrievalRanking):
-            return {"fused": model(ids.unsqueeze(1), mask.unsqueeze(1), pixels).rank_scores[:, 0].numpy()}
-        if isinstance(model, BridgeTowerForContrastiveRetrieval):
-            base = model.bridgetower
-            text, image = base.encode_text(ids, mask), base.encode_image(pixels)
-            pooled = base.fuse(base.project_text(text), base.project_image(image), mask).pooler_output
-            return {"fused": model.match_scores(pooled).numpy(), "text": model.embed_text(text).numpy(),
-                    "image": model.embed_image(image).numpy()}
-        output = model(ids, mask, pixels)
-    if isinstance(model, BridgeTowerForContrastiveLearning):
-        return {"fused": output.cross_embeds.numpy(), "text": output.text_embeds.numpy(),
-                "image": output.image_embeds.numpy()}
-    return {"fused": output.logits.numpy()}
-
-
-def _close(found: np.ndarray, expected: np.ndarray) -> None:
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE * max(1.0, np.abs(expected).max()))
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_equals_dynamic_model(name: str, words: Path, tmp_path: Path) -> None:
-    task, model_class, changes = CASES[name]
-    model = _model(model_class, words, **changes)
-    source = _save(model, tmp_path / "checkpoint", words)
-    assert export.main([str(source), "--output", str(tmp_path / "static"), "--task", task]) == 0
-    for onednn in (True, False):
-        static = BridgeTowerPredictor(tmp_path / "static", threads=1, onednn=onednn)
-        # One image for all texts, its features reused; then a text each, other numbers and lengths.
-        for rows, length, images in ((3, 6, 1), (1, 9, 1), (4, 2, 4)):
-            batch = _batch(rows, length, images)
-            image_rows = [0] * rows if images == 1 else list(range(rows))
-            expected = _dynamic(model, batch, image_rows)
-            image = static.encode_image(batch["pixel_values"])
-            text = static.encode_text(batch["input_ids"], batch["attention_mask"])
-            _close(static.fuse(text, image), expected["fused"])
-            _close(static.fuse(text.take([rows - 1]), image.take([-1])), expected["fused"][-1:])
-            if "text" in expected:
-                _close(text.vectors, expected["text"])
-                _close(image.vectors[image_rows], expected["image"])
-            else:
-                assert text.vectors is None and image.vectors is None
-    assert static.manifest.task == task and static.manifest.model_class == model_class.__name__
-
-
-@pytest.fixture(scope="module")
-def itm(words: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Path]:
-    """A model, its checkpoint and its export."""
-    folder = tmp_path_factory.mktemp("itm")
-    model = _model(BridgeTowerForImageAndTextRetrieval, words)
-    exporter.export_checkpoint(_save(model, folder / "checkpoint", words), folder / "static")
-    return model, folder / "checkpoint", folder / "static"
+@pytest.mark.parametrize(("engine", "options"), [
+    ("paddle", {}), ("paddle", {"onednn": False}), ("onnxruntime", {}), ("openvino", {}),
+], ids=["paddle", "no_onednn", "onnxruntime", "openvino"])
+def test_equals_dynamic_model(engine: str, options: dict[str, Any], exported: tuple[Any, Path]) -> None:
+    pytest.importorskip(engine)
+    model, folder = exported
+    static = BridgeTowerPredictor(folder, engine, threads=1, **options)
+    # One image for all texts, its features reused; then one image per text, other numbers and lengths.
+    for rows, length, images in ((3, 6, 1), (1, 9, 1), (4, 2, 4)):
+        batch = random_batch(rows, length, images)
+        image_rows = [0] * rows if images == 1 else list(range(rows))
+        expected = dynamic_results(model, batch, image_rows)
+        image = static.encode_image(batch["pixel_values"])
+        text = static.encode_text(batch["input_ids"], batch["attention_mask"])
+        assert_close(static.fuse(text, image), expected["fused"])
+        assert_close(static.fuse(text.take([rows - 1]), image.take([-1])), expected["fused"][-1:])
+        if "text" in expected:
+            assert_close(text.vectors, expected["text"])
+            assert_close(image.vectors[image_rows], expected["image"])
+        else:
+            assert text.vectors is None and image.vectors is None
 
 
 @pytest.mark.parametrize("changes", [
@@ -148,18 +78,20 @@ def itm(words: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Pat
     {"num_bridges": 1, "bridge_type": "cross_attention_mlp"},
 ], ids=["bert", "meter", "external_layer"])
 def test_other_architectures(changes: dict[str, Any], words: Path, tmp_path: Path) -> None:
-    model = _model(BridgeTowerForImageAndTextRetrieval, words, **changes)
-    source = _save(model, tmp_path / "checkpoint", words)
-    exporter.export_checkpoint(source, tmp_path / "static")
-    static, batch = BridgeTowerPredictor(tmp_path / "static", threads=1), _batch(2, 7, 2)
-    found = static.fuse(static.encode_text(batch["input_ids"]), static.encode_image(batch["pixel_values"]))
-    _close(found, _dynamic(model, batch, [0, 1])["fused"])
+    model = model_of(BridgeTowerForImageAndTextRetrieval, words, **changes)
+    source = save(model, tmp_path / "checkpoint", words)
+    exporter.export_checkpoint(source, tmp_path / "static", ExportOptions(formats=("paddle", "onnx")))
+    batch = random_batch(2, 7, 2)
+    for engine in (name for name in ENGINES if importlib.util.find_spec(name)):
+        static = BridgeTowerPredictor(tmp_path / "static", engine, threads=1)
+        found = static.fuse(static.encode_text(batch["input_ids"]), static.encode_image(batch["pixel_values"]))
+        assert_close(found, dynamic_results(model, batch, [0, 1])["fused"])
 
 
 def test_pictures_texts_and_labels(words: Path, tmp_path: Path) -> None:
     """From strings and pictures to a named answer, as the training that made the checkpoint prepared them."""
-    model = _model(BridgeTowerForQuestionAnswering, words, num_labels=6)
-    source = _save(model, tmp_path / "run" / "checkpoint-7", words)
+    model = model_of(BridgeTowerForQuestionAnswering, words, num_labels=6)
+    source = save(model, tmp_path / "run" / "checkpoint-7", words)
     BridgeTowerImageProcessor.for_transform("blip", SIZE).save_pretrained(source)
     (tmp_path / "run" / "experiment.json").write_text(json.dumps({"source": "x", "data": {"max_text_len": 8}}))
     write_tables(tmp_path / "data")
@@ -177,7 +109,7 @@ def test_pictures_texts_and_labels(words: Path, tmp_path: Path) -> None:
 
 def test_processor_and_larger_image(words: Path, tmp_path: Path) -> None:
     """A processor beside the checkpoint is kept, at the size that the position table is resized to."""
-    source = _save(_model(BridgeTowerForImageAndTextRetrieval, words), tmp_path / "checkpoint", words)
+    source = save(model_of(BridgeTowerForImageAndTextRetrieval, words), tmp_path / "checkpoint", words)
     BridgeTowerImageProcessor(size=SIZE, image_mean=(0.1, 0.2, 0.3)).save_pretrained(source)
     size = 2 * SIZE
     options = ExportOptions(image_size=size)
@@ -188,40 +120,29 @@ def test_processor_and_larger_image(words: Path, tmp_path: Path) -> None:
     expected = -np.array([0.1, 0.2, 0.3]) / static.processor.image_processor.image_std
     np.testing.assert_allclose(pixels[0, :, size // 2, size // 2], expected, rtol=1e-6)
     model = BridgeTowerForImageAndTextRetrieval.from_pretrained(source, vision_config={"image_size": size})
-    batch = {**_batch(1, 5, 1), "pixel_values": pixels}
+    batch = {**random_batch(1, 5, 1), "pixel_values": pixels}
     found = static.fuse(static.encode_text(batch["input_ids"], batch["attention_mask"]), static.encode_image(pixels))
-    _close(found, _dynamic(model, batch, [0])["fused"])
+    assert_close(found, dynamic_results(model, batch, [0])["fused"])
     assert static.labels == ["no match", "match"]
-
-
-def test_bfloat16_and_threads(itm: tuple[Any, Path, Path]) -> None:
-    """The options are accepted; bfloat16 has eight bits of mantissa, so its results are near, not equal."""
-    model, _, folder = itm
-    batch = _batch(3, 6, 3)
-    expected = _dynamic(model, batch, [0, 1, 2])["fused"]
-    static = BridgeTowerPredictor(folder, threads=2, bfloat16=True)
-    found = static.fuse(static.encode_text(batch["input_ids"], batch["attention_mask"]),
-                        static.encode_image(batch["pixel_values"]))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=0.05 * np.abs(expected).max())
 
 
 def test_threads_are_left_as_they_were(itm: tuple[Any, Path, Path]) -> None:
     """`paddle.inference` leaves one thread behind, with which a dynamic model takes almost twice as long."""
-    static = BridgeTowerPredictor(itm[2], threads=2)
-    static.encode_image(_batch(1, 5, 1)["pixel_values"])
+    static = BridgeTowerPredictor(itm[2], "paddle", threads=2)
+    static.encode_image(random_batch(1, 5, 1)["pixel_values"])
     threads = [pool["num_threads"] for pool in threadpool_info() if pool["prefix"] == "libiomp"]
     assert threads == [2]
 
 
 def test_documented_example(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                             capsys: pytest.CaptureFixture[str]) -> None:
-    """The command and the program of docs/inference.md run as they stand."""
+    """The command and the program of docs/inference.md run as written."""
     text = (Path(__file__).parents[2] / "docs" / "inference.md").read_text(encoding="utf-8")
     command, program = (text.split(f"```{language}\n")[1].split("```")[0] for language in ("bash", "python"))
     monkeypatch.chdir(tmp_path)
-    model = _model(BridgeTowerForQuestionAnswering, words, num_labels=3)
+    model = model_of(BridgeTowerForQuestionAnswering, words, num_labels=3)
     model.config.name_labels({0: "red", 1: "yes", 2: "no"})
-    _save(model, tmp_path / "build" / "quickstart" / "vqa", words)
+    save(model, tmp_path / "build" / "quickstart" / "vqa", words)
     assert export.main(command.split()[2:]) == 0
     capsys.readouterr()
     exec(compile(program, "inference.md", "exec"), {})
@@ -236,14 +157,14 @@ class TestBadInput:
     def sources(self, words: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         folder = tmp_path_factory.mktemp("sources")
         models = {
-            "itm": _model(BridgeTowerForImageAndTextRetrieval, words),
-            "pretrain": _model(BridgeTowerForPreTraining, words, **PRE_TRAINED),
-            "vqa": _model(BridgeTowerForQuestionAnswering, words, num_labels=4),
-            "nlvr2": _model(BridgeTowerForImagesAndTextClassification, words),
+            "itm": model_of(BridgeTowerForImageAndTextRetrieval, words),
+            "pretrain": model_of(BridgeTowerForPreTraining, words, **PRE_TRAINED),
+            "vqa": model_of(BridgeTowerForQuestionAnswering, words, num_labels=4),
+            "nlvr2": model_of(BridgeTowerForImagesAndTextClassification, words),
         }
-        saved = {name: _save(model, folder / name, words) for name, model in models.items()}
+        saved = {name: save(model, folder / name, words) for name, model in models.items()}
         (folder / "empty").mkdir()
-        _save(models["itm"], folder / "wordless", words)
+        save(models["itm"], folder / "wordless", words)
         for file in words.iterdir():
             (folder / "wordless" / file.name).unlink()
         small = folder / "small"
@@ -284,7 +205,7 @@ class TestBadInput:
 
     def test_output(self, sources: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
                     monkeypatch: pytest.MonkeyPatch) -> None:
-        def empty_programs(_: Any, __: Any, folder: Path) -> None:
+        def empty_programs(_: Any, __: Any, folder: Path, ___: Any) -> None:
             for part in PARTS:
                 (folder / f"{part}.json").touch()
                 (folder / f"{part}.pdiparams").touch()
@@ -324,7 +245,7 @@ class TestBadInput:
         with pytest.raises(FileNotFoundError, match="no exported model"):
             BridgeTowerPredictor(itm[1])
         folder = Path(shutil.copytree(itm[2], tmp_path / "static"))
-        static, batch = BridgeTowerPredictor(folder, threads=1), _batch(3, 4, 2)
+        static, batch = BridgeTowerPredictor(folder, threads=1), random_batch(3, 4, 2)
         with pytest.raises(ValueError, match="texts have 13 tokens, the position table .* holds 12"):
             static.encode_text(np.full((1, 13), 5))
         with pytest.raises(ValueError, match=r"pixel_values has shape \(1, 3, 16, 16\)"):
@@ -333,13 +254,16 @@ class TestBadInput:
             static.encode_text(np.full((1, 4), 5), np.ones((1, 3)))
         with pytest.raises(ValueError, match="3 texts but 2 images"):
             static.fuse(static.encode_text(batch["input_ids"]), static.encode_image(batch["pixel_values"]))
-        for settings in ({"device": "gpu"}, {"threads": 0}, {"bfloat16": True, "onednn": False}):
+        for settings in ({"device": "gpu"}, {"threads": 0}, {"precision": "bfloat16", "onednn": False}):
             with pytest.raises(ValueError, match=next(iter(settings))):
-                BridgeTowerPredictor(folder, **settings)
+                BridgeTowerPredictor(folder, "paddle", **settings)
         (folder / "text.pdiparams").unlink()
         with pytest.raises(FileNotFoundError, match="lacks text.pdiparams"):
             BridgeTowerPredictor(folder)
         manifest = json.loads((folder / "export.json").read_text())
+        (folder / "export.json").write_text(json.dumps({**manifest, "formats": ["tensorrt"]}))
+        with pytest.raises(ValueError, match="unknown format 'tensorrt'; export the checkpoint again"):
+            BridgeTowerPredictor(folder)
         (folder / "export.json").write_text(json.dumps({**manifest, "format_version": 0}))
         with pytest.raises(ValueError, match="format_version=0.*export the checkpoint again"):
             BridgeTowerPredictor(folder)

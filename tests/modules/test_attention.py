@@ -8,8 +8,8 @@ import paddle.nn.functional as F
 import pytest
 from paddle import Tensor
 
+from bridgetower.kernels import dropout
 from bridgetower.modules.attention import MultiHeadAttention, additive_mask
-from bridgetower.modules.layers import dropout
 
 BATCH, TOKENS, WIDTH, HEADS = 3, 7, 24, 4
 

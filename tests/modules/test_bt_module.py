@@ -56,23 +56,23 @@ def test_top_blocks_of_towers_of_different_depth_feed_the_layers() -> None:
 def test_first_tokens_alone_are_the_same(num_bridges: int, bridge_type: str) -> None:
     model = small_model(BridgeTowerModel, num_bridges=num_bridges, bridge_type=bridge_type)
     batch = small_batch()
-    every, first = model(**batch), model(**batch, needed="first")
+    every, first = model(**batch), model(**batch, first_token_only=True)
     assert first.text_features.shape == first.image_features.shape == [ROWS, 1, 32]
     assert_close(first.pooler_output, every.pooler_output.numpy())
     assert_close(first.text_features, every.text_features[:, :1].numpy())
     expected = gradients(model, weighted(model(**batch).pooler_output))
-    assert_same_gradients(gradients(model, weighted(model(**batch, needed="first").pooler_output)), expected)
+    assert_same_gradients(gradients(model, weighted(model(**batch, first_token_only=True).pooler_output)), expected)
 
 
 def test_the_text_side_alone_is_the_same_and_leaves_the_image_side_out() -> None:
     model, batch = small_model(BridgeTowerModel), small_batch()
-    every, text = model(**batch), model(**batch, needed="text")
+    every, text = model(**batch), model(**batch, text_only=True)
     assert text.image_features is None and text.pooler_output is None
     assert_close(text.text_features, every.text_features.numpy())
     expected = gradients(model, weighted(model(**batch).text_features))
     calls: list[int] = []
     hook = model.cross_modal_image_layers[-1].register_forward_post_hook(lambda *_: calls.append(1))
-    found = gradients(model, weighted(model(**batch, needed="text").text_features))
+    found = gradients(model, weighted(model(**batch, text_only=True).text_features))
     hook.remove()
     assert not calls and not any(name.startswith("cross_modal_image_layers.1.") for name in found)
     assert_same_gradients(found, expected)
@@ -130,7 +130,8 @@ def test_only_masked_positions_are_scored() -> None:
     assert output.mlm_logits.shape == [masked.sum(), WORDS]
     plain = small_model(bridgetower.BridgeTowerForMaskedLM)
     bridgetower.modules.load_into(plain, {name: value.numpy() for name, value in model.named_parameters()})
-    expected = plain(batch["mlm_input_ids"], batch["attention_mask"], batch["pixel_values"], labels=batch["mlm_labels"])
+    expected = plain(batch["mlm_input_ids"], batch["attention_mask"], pixel_values=batch["pixel_values"],
+                     labels=batch["mlm_labels"])
     assert_close(output.mlm_logits, expected.logits.numpy()[masked])
     assert_close(output.mlm_loss, expected.loss.numpy())
 

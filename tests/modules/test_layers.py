@@ -1,213 +1,123 @@
-"""The CPU layers against Paddle's own: values, gradients, half precision, frozen parts, tracing; and dropout's odds."""
+"""What replaces, wraps or observes Paddle's layers works on the model's: LoRA, hooks, summaries, operation counts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from typing import Any
 
 import numpy as np
 import paddle
-import paddle.nn.functional as F
 import pytest
-from paddle import Tensor, nn
+from paddle import nn
+from paddlenlp.peft import LoRAConfig, LoRAModel
 
-from bridgetower.modules import layers
-from bridgetower.modules.attention import attend
-from bridgetower.modules.cpu import on_cpu
-from bridgetower.modules.layers import Dropout, LayerNorm, Linear, add_bias, dropout, gelu, quick_gelu
+from bridgetower import BridgeTowerForImageClassification, BridgeTowerForQuestionAnswering
+from bridgetower.modules.layers import Dropout, LayerNorm, Linear, PatchEmbedding
+from tests.models import SIZE, gradients, small_batch, small_model
 
-#: Other orders of float32 sums over up to 24 rows of numbers around 1.
-TOLERANCE = 2e-5
-
-
-def random(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
-    tensor = paddle.to_tensor(np.random.default_rng(seed).standard_normal(shape).astype(np.float32) * scale)
-    tensor.stop_gradient = False
-    return tensor
+#: Adapters on attention, feed-forward layers, projections and patches, of both towers and the cross-modal layers.
+TARGETS = [".*q_proj", ".*k_proj", ".*v_proj", ".*out_proj", ".*fc1", ".*text_projection", ".*image_projection",
+           ".*patch_embedding"]
 
 
-def plain_quick_gelu(x: Tensor) -> Tensor:
-    return x * F.sigmoid(1.702 * x)
+def random_adapters(model: Any) -> dict[str, paddle.Tensor]:
+    """Give all adapters of a LoRA model random values: they begin with a difference of zero."""
+    paddle.seed(1)
+    adapters = {name: each for name, each in model.named_parameters() if "lora_" in name}
+    for each in adapters.values():
+        each.set_value(paddle.randn(each.shape) * 0.1)
+    return adapters
 
 
-def linear(kind: type[nn.Linear], extra: bool = False) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:
-    layer = kind(6, 9)
-    layer.weight.set_value(random(6, 9, seed=1))
-    layer.bias.set_value(random(9, seed=2))
-    bias = random(9, seed=3)
-    if not extra:
-        return layer, list(layer.parameters())
-    run = (lambda x: layer(x, bias)) if kind is Linear else (lambda x: layer(x) + bias)
-    return run, [*layer.parameters(), bias]
+@pytest.mark.usefixtures("both_kernels")
+def test_lora() -> None:
+    """Every adapter gets a gradient, and merging changes no score."""
+    model = small_model(BridgeTowerForQuestionAnswering, num_labels=5)
+    batch = small_batch()
+    plain = model(**batch).logits.numpy()
+    model = LoRAModel(model, LoRAConfig(target_modules=TARGETS, r=4, lora_alpha=8))
+    model.mark_only_lora_as_trainable()
+    adapters = random_adapters(model)
+    model.eval()
+    logits = model(**batch).logits
+    assert set(adapters) <= set(gradients(model, (logits * logits).sum()))
+    assert {name for name in adapters if "patch_embedding" in name or "text_projection" in name}
+    with paddle.no_grad():
+        unmerged = model(**batch).logits.numpy()
+        model.merge()
+        merged = model(**batch).logits.numpy()
+    np.testing.assert_allclose(unmerged, logits.numpy(), atol=1e-5)
+    np.testing.assert_allclose(merged, unmerged, atol=1e-5)
+    assert np.abs(merged - plain).max() > 0.01
 
 
-def layer_norm(kind: type[nn.LayerNorm], epsilon: float) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:
-    layer = kind(6, epsilon)
-    layer.weight.set_value(random(6, seed=1))
-    layer.bias.set_value(random(6, seed=2))
-    return layer, list(layer.parameters())
+@pytest.mark.usefixtures("both_kernels")
+@pytest.mark.parametrize("gradient", [True, False])
+@pytest.mark.parametrize("layer", [
+    "bridgetower.text_projection", "bridgetower.image_projection", "bridgetower.token_type_embeddings",
+    "bridgetower.image_tower.patch_embedding", "bridgetower.text_tower.embeddings.token_type_embeddings",
+    "bridgetower.cross_modal_text_layers.1.cross_attention.q_proj",
+    "bridgetower.cross_modal_text_layers.1.cross_attention.k_proj",
+    "bridgetower.cross_modal_image_layers.1.self_attention.v_proj"])
+def test_a_hook_changes_the_scores(layer: str, gradient: bool) -> None:
+    model = small_model(BridgeTowerForQuestionAnswering, num_labels=5)
+    hooked = dict(model.named_sublayers())[layer]
+    with paddle.set_grad_enabled(gradient):
+        before = model(**small_batch()).logits
+        hook = hooked.register_forward_post_hook(lambda _, __, output: output * paddle.linspace(
+            0.5, 2.0, output.shape[-1]))
+        changed = model(**small_batch()).logits
+        hook.remove()
+        after = model(**small_batch()).logits
+    assert np.abs(changed.numpy() - before.numpy()).max() > 1e-4
+    np.testing.assert_allclose(after.numpy(), before.numpy(), atol=1e-5)
 
 
-def biased(add: Callable[[Tensor, Tensor], Tensor]) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:
-    bias = random(6, seed=1)
-    return lambda x: add(x, bias), [bias]
+class Doubled(nn.Linear):
+    """A layer that a user puts in the place of another one."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return 2.0 * super().forward(x)
 
 
-#: Ours and Paddle's, each with its parameters.
-PAIRS = {
-    "linear": lambda: (linear(Linear), linear(nn.Linear)),
-    "linear with an extra bias": lambda: (linear(Linear, True), linear(nn.Linear, True)),
-    "layer norm": lambda: (layer_norm(LayerNorm, 1e-5), layer_norm(nn.LayerNorm, 1e-5)),
-    "layer norm of the original": lambda: (layer_norm(LayerNorm, 1e-12), layer_norm(nn.LayerNorm, 1e-12)),
-    "bias": lambda: (biased(add_bias), biased(lambda x, bias: x + bias)),
-    "gelu": lambda: ((gelu, []), (F.gelu, [])),
-    "quick_gelu": lambda: ((quick_gelu, []), (plain_quick_gelu, [])),
-}
+@pytest.mark.parametrize("projection", ["k_proj", "v_proj"])
+def test_a_layer_of_the_user_replaces_ours(projection: str) -> None:
+    """In the last layer, where one query needs neither keys nor values."""
+    model, batch = small_model(BridgeTowerForQuestionAnswering, num_labels=5), small_batch()
+    other = copy.deepcopy(model)
+    attention = model.bridgetower.cross_modal_text_layers[-1].cross_attention
+    layer = getattr(attention, projection)
+    replacement = Doubled(*layer.weight.shape)
+    replacement.set_state_dict(layer.state_dict())
+    setattr(attention, projection, replacement)
+    for parameter in getattr(other.bridgetower.cross_modal_text_layers[-1].cross_attention, projection).parameters():
+        parameter.set_value(parameter * 2)
+    np.testing.assert_allclose(model(**batch).logits.numpy(), other(**batch).logits.numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(4, 6), (2, 3, 6), (2, 2, 3, 6)])
-@pytest.mark.parametrize("name", PAIRS)
-def test_same_values_and_gradients(name: str, shape: tuple[int, ...]) -> None:
-    results = []
-    for run, parameters in PAIRS[name]():
-        x = random(*shape, scale=3.0)
-        y = run(x)
-        (y * random(*y.shape, seed=4).detach()).sum().backward()
-        with paddle.no_grad():
-            inferred = run(x)
-        results.append([y, inferred, x.grad, *(parameter.grad for parameter in parameters)])
-    for found, expected in zip(*results, strict=True):
-        assert found.shape == expected.shape
-        np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=TOLERANCE, rtol=TOLERANCE)
+def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    model = small_model(BridgeTowerForQuestionAnswering, num_labels=5)
+    batch = small_batch().values()
+    found = paddle.summary(model, [tuple(each.shape) for each in batch], ["int64", "int64", "float32"])
+    assert found["total_params"] == sum(int(np.prod(each.shape)) for each in model.parameters())
+    table = capsys.readouterr().out
+    assert all(name in table for name in ("Linear", "LayerNorm", "PatchEmbedding", "MultiHeadAttention"))
 
 
-@pytest.mark.parametrize("name", ["linear", "layer norm"])
-def test_frozen_parts_get_no_gradient(name: str) -> None:
-    for frozen in ("input", "weight", "bias"):
-        (ours, parameters), _ = PAIRS[name]()
-        x = random(2, 3, 6)
-        parts = dict(zip(("weight", "bias"), parameters, strict=True)) | {"input": x}
-        parts[frozen].stop_gradient = True
-        ours(x).sum().backward()
-        assert {part for part, tensor in parts.items() if tensor.grad is None} == {frozen}
+def test_flops(capsys: pytest.CaptureFixture[str]) -> None:
+    """Paddle counts layers by their exact class; ours count as those that they derive from."""
+    model = small_model(BridgeTowerForImageClassification, num_labels=5)
+    tower, tokens = model.config.vision_config, 1 + (SIZE // 16) ** 2
+    block = tokens * (4 * tower.hidden_size ** 2 + 2 * tower.hidden_size * tower.intermediate_size)
+    patches = (tokens - 1) * tower.hidden_size * 3 * 16 ** 2
+    classifier = tower.hidden_size * 5
+    expected = tower.num_hidden_layers * block + patches + classifier
+    assert paddle.flops(model, [1, 3, SIZE, SIZE]) == pytest.approx(expected, rel=0.01)
+    assert not any(f"for {each}" in capsys.readouterr().out for each in (Linear, PatchEmbedding, Dropout))
 
 
-def test_layer_norm_of_a_constant_row_and_of_a_far_mean() -> None:
-    """The deviation comes from a product, which must neither divide by zero nor lose its digits."""
-    for x in (np.ones((2, 6)), np.random.default_rng(0).standard_normal((2, 6)) + 100):
-        grads = []
-        for kind in (LayerNorm, nn.LayerNorm):
-            tensor = paddle.to_tensor(x.astype(np.float32), stop_gradient=False)
-            run, _ = layer_norm(kind, 1e-5)
-            (run(tensor) * random(2, 6, seed=4)).sum().backward()
-            grads.append(tensor.grad.numpy())
-        np.testing.assert_allclose(grads[0], grads[1], rtol=1e-4, atol=1e-4 * np.abs(grads[1]).max())
-
-
-@pytest.mark.parametrize("masked", [None, "padding", "all"])
-def test_attention_equals_paddles(masked: str | None) -> None:
-    mask = paddle.zeros([2, 1, 1, 5])
-    if masked:
-        mask[1, 0, 0, 3 if masked == "padding" else 0:] = float(paddle.finfo(paddle.float32).min)
-    results = []
-    for kernel in (attend, None):
-        parts = [random(2, rows, 2, 4, seed=seed) for seed, rows in enumerate((3, 5, 5))]
-        if kernel:
-            states = kernel(*parts, mask if masked else None, 0.5, False)
-        else:
-            states = F.scaled_dot_product_attention(*parts, attn_mask=mask if masked else None)
-        (states * random(2, 3, 2, 4, seed=4)).sum().backward()
-        results.append([states, *(part.grad for part in parts)])
-    for found, expected in zip(*results, strict=True):
-        np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=TOLERANCE)
-
-
-@pytest.mark.parametrize("frozen", [(), (0,), (1, 2)])
-def test_attention_drops_the_same_weights_in_its_gradient(frozen: tuple[int, ...]) -> None:
-    """Against the definition, step by step, with the same draw."""
-    mask = paddle.to_tensor([0.0, 0.0, 0.0, 0.0, -1e9]).reshape([1, 1, 1, 5])
-
-    def by_definition(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        query, key, value = (part.transpose([0, 2, 1, 3]) for part in (query, key, value))
-        weights = F.softmax(query.matmul(key, transpose_y=True) / 4 ** 0.5 + mask)
-        return dropout(weights, 0.4, training=True).matmul(value).transpose([0, 2, 1, 3])
-
-    results = []
-    for kernel in (lambda *parts: attend(*parts, mask, 0.4, True), by_definition):
-        parts = [random(2, rows, 2, 4, seed=seed) for seed, rows in enumerate((3, 5, 5))]
-        for index in frozen:
-            parts[index].stop_gradient = True
-        paddle.seed(7)
-        states = kernel(*parts)
-        (states * random(2, 3, 2, 4, seed=4)).sum().backward()
-        results.append([states, *(part.grad for part in parts)])
-    for found, expected in zip(*results, strict=True):
-        assert (found is None) == (expected is None)
-        if found is not None:
-            np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=TOLERANCE)
-
-
-def test_attention_may_drop_everything() -> None:
-    query = random(2, 3, 2, 4)
-    states = attend(query, query, query, None, 1.0, True)
-    states.sum().backward()
-    assert not states.any() and not query.grad.any()
-
-
-@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_dropout_keeps_the_share_and_the_mean(p: float) -> None:
-    paddle.seed(0)
-    x = paddle.ones([400, 251])
-    x.stop_gradient = False
-    y = dropout(x, p, training=True)
-    kept = y.numpy() != 0
-    deviation = np.sqrt(p * (1 - p) / kept.size)
-    assert abs(kept.mean() - (1 - p)) < 4 * deviation
-    np.testing.assert_allclose(y.numpy()[kept], 1 / (1 - p), rtol=1e-4)
-    # Neighbours, rows and columns are independent.
-    for one, other in ((kept[:, :-1], kept[:, 1:]), (kept[:-1], kept[1:])):
-        assert abs((one & other).mean() - (1 - p) ** 2) < 4 * deviation
-    y.sum().backward()
-    np.testing.assert_array_equal(x.grad.numpy(), y.numpy())
-
-
-def test_dropout_follows_the_seed_of_paddle() -> None:
-    x, layer = paddle.ones([50, 50]), Dropout(0.5)
-    first, second = (layer(x).numpy() for _ in range(2))
-    assert (first != second).any()
-    state = paddle.get_rng_state()
-    expected = layer(x).numpy()
-    paddle.set_rng_state(state)
-    np.testing.assert_array_equal(layer(x).numpy(), expected)
-    assert layer.eval()(x) is x and dropout(x, 0.0, training=True) is x
-    assert not dropout(x, 1.0, training=True).any()
-
-
-def test_elsewhere_paddles_own_layers_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On another device, in another precision, while being traced."""
-    x = random(2, 6)
-    assert on_cpu(x) and not on_cpu(x, x.astype("float64"))
-    monkeypatch.setattr(layers, "on_cpu", lambda *_: False)
-    for name, pair in PAIRS.items():
-        (ours, _), (theirs, _) = pair()
-        np.testing.assert_allclose(ours(x).numpy(), theirs(x).numpy(), atol=1e-6, err_msg=name)
-    assert dropout(x, 0.5, training=True).shape == x.shape
-
-
-@pytest.mark.parametrize("full_graph", [True, False])
-def test_traced_layers_are_the_same(full_graph: bool) -> None:
-    class Block(nn.Layer):
-        def __init__(self) -> None:
-            super().__init__()
-            self.norm, self.linear, self.dropout = LayerNorm(6), Linear(6, 6), Dropout(0.5)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.dropout(quick_gelu(self.linear(gelu(self.norm(x)))))
-
-    block, x = Block(), random(3, 6)
-    block.eval()
-    expected = block(x)
-    traced = paddle.jit.to_static(block, full_graph=full_graph)
-    np.testing.assert_allclose(traced(x).numpy(), expected.numpy(), atol=1e-6)
-    traced.train()
-    traced(x).sum().backward()
-    assert np.isfinite(block.linear.weight.grad.numpy()).all()
+def test_layers_are_paddles() -> None:
+    assert issubclass(Linear, nn.Linear) and issubclass(LayerNorm, nn.LayerNorm)
+    assert issubclass(PatchEmbedding, nn.Conv2D) and issubclass(Dropout, nn.Dropout)
+    for layer in small_model(BridgeTowerForQuestionAnswering, num_labels=5).sublayers():
+        assert not isinstance(layer, (nn.Linear, nn.LayerNorm, nn.Conv2D)) or type(layer).__call__ is nn.Layer.__call__

@@ -166,4 +166,4 @@ def test_all_files_are_reported_and_long_lists_of_problems_are_cut(
     errors = [line for line in captured.err.splitlines() if line.startswith("error: ")]
     assert len(errors) == MAX_PROBLEMS + 2
     assert errors[-2] == f"error: {tmp_path / 'a.arrow'}: and 3 more"
-    assert errors[-1].startswith(f"error: {tmp_path / 'b.arrow'}: no complete arrow file")
+    assert errors[-1].startswith(f"error: {tmp_path / 'b.arrow'}: not a complete arrow file")

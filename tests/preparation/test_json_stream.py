@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from bridgetower.preparation import PreparationError, json_stream
 from bridgetower.preparation.json_stream import read_json, read_json_lines, stream_array
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(1 - 2**63, 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=8,
 )
@@ -45,21 +50,21 @@ def test_streaming_equals_parsing(
         assert list(stream_array(path)) == elements
 
 
-def test_only_a_part_of_the_file_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_stream, "CHUNK", 100)
+def test_only_a_part_of_the_file_is_held(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    path.write_text(json.dumps({"skipped": list(range(5000)), "wanted": [{"text": "x" * 50}] * 2000}))
-    longest = 0
-    read = json_stream._Scanner._read
+    path.write_text(json.dumps({"skipped": list(range(50_000)), "wanted": [{"text": "x" * 500}] * 5000}))
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in stream_array(path, "wanted")) == 5000
+        assert tracemalloc.get_traced_memory()[1] < path.stat().st_size / 4
+    finally:
+        tracemalloc.stop()
 
-    def watching_read(scanner: json_stream._Scanner, size: int = 100) -> None:
-        nonlocal longest
-        read(scanner, size)
-        longest = max(longest, len(scanner.text))
 
-    monkeypatch.setattr(json_stream._Scanner, "_read", watching_read)
-    assert sum(1 for _ in stream_array(path, "wanted")) == 2000
-    assert longest < 500
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("[1, 2]", encoding="utf-8-sig")
+    assert list(stream_array(path)) == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -67,27 +72,30 @@ def test_only_a_part_of_the_file_is_held(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ('{"other": 1}', "no key 'wanted'"),
         ("{}", "no key 'wanted'"),
-        ('{"wanted": {}}', "not valid JSON, '{'"),
+        ('{"wanted": {}}', "no key 'wanted' with an array"),
         ('{"wanted": [{"a": 1}, {"a"', "cut off"),
         ('{"wanted": [{"a": 1} {"a": 2}]}', "not valid JSON"),
-        ("", "the end of the file"),
-        ('{"wanted": [{"a": 1}, {"b": 1}]}', "element 1 of wanted is no object with 'a'"),
-        ('{"wanted": [7]}', "element 0 of wanted is no object with 'a'"),
+        ("", "not valid JSON or cut off (parse error: premature EOF)"),
+        ('{"wanted": [{"a": 1}, {"b": 1}]}', "element 1 of wanted is not an object with 'a'"),
+        ('{"wanted": [{"a": "' + "x" * 100_000 + r'\ud83d "}]}', r"\ud83d is half of a surrogate pair"),
+        (r'{"wanted": [{"a": "\\\ude00"}]}', r"\ude00 is half of a surrogate pair"),
+        ('{"wanted": [{"a": "\udcff"}]}', "invalid bytes in UTF8 string"),
+        ('{"wanted": [7]}', "element 0 of wanted is not an object with 'a'"),
     ],
 )
 def test_errors_name_the_file_and_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "x.json"
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(PreparationError, match=r"x\.json") as error:
         list(stream_array(path, "wanted", ("a",)))
-    assert message in str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_fields_of_nested_lists_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text('[{"a": [{"b": 1}, {"c": 1}]}]')
     assert len(list(stream_array(path, None, ("a",)))) == 1
-    with pytest.raises(PreparationError, match="element 0 of the array, a is no object with 'b'"):
+    with pytest.raises(PreparationError, match="element 0 of the array, a is not an object with 'b'"):
         list(stream_array(path, None, ("a[].b",)))
 
 
@@ -98,7 +106,7 @@ def test_json_lines(tmp_path: Path) -> None:
         ("line 1", 1),
         ("line 3", 2),
     ]
-    for text, message in [("{", "line 1: not valid JSON"), ('{"b": 1}', "line 1 is no object with 'a'")]:
+    for text, message in [("{", "line 1: not valid JSON"), ('{"b": 1}', "line 1 is not an object with 'a'")]:
         path.write_text(text)
         with pytest.raises(PreparationError, match=message):
             list(read_json_lines(path, ("a",)))

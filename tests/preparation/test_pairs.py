@@ -89,7 +89,7 @@ def test_image_pairs(pairs: Path, tmp_path: Path, source: str) -> None:
     [
         (nlvr2_line("train-6-1-0"), "train.json, line 1: no directory"),
         (nlvr2_line("train-6-1-0", "maybe", directory="2"), "line 1: label 'maybe' is neither True nor False"),
-        ({"sentence": "x", "label": "True"}, "line 1 is no object with 'identifier'"),
+        ({"sentence": "x", "label": "True"}, "line 1 is not an object with 'identifier'"),
         (nlvr2_line("train-9-1-0", directory="2"), "train-9-1-img0.png: No such file"),
     ],
 )

@@ -77,7 +77,7 @@ def test_unusable_input_is_named(arrows: Path, tmp_path: Path, capsys: pytest.Ca
     (arrows / "broken.arrow").write_bytes(b"cut off")
     write_arrow(tmp_path / "n.arrow", pa.schema([("number", pa.int64())]), number=[1])
     for source, size, message in [
-        (arrows / "broken.arrow", 300, "broken.arrow: no complete arrow file"),
+        (arrows / "broken.arrow", 300, "broken.arrow: not a complete arrow file"),
         (tmp_path / "n.arrow", 300, "n.arrow: none of the columns caption"),
         (tmp_path / "nowhere", 300, "nowhere: no arrow file"),
         (arrows / "c_train.arrow", 260, "at least 261 are needed"),

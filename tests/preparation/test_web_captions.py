@@ -77,6 +77,17 @@ def cc(tmp_path: Path) -> Path:
     return tmp_path / "data" / "cc"
 
 
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("header", ["caption\turl", "\ufeffCaption\tURL\r", '"text"\t"image_url"'])
+def test_a_header_line_is_refused(tmp_path: Path, raw: bool, header: str) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_text(header + "\na dog\thttp://x/1.jpg\n")
+    with pytest.raises(PreparationError, match="x.tsv: line 1 holds column names .* remove the line"):
+        read_tsv_captions(path, raw)
+    path.write_text("caption\thttp://x/1.jpg\n")
+    assert len(read_tsv_captions(path, raw)) == 1
+
+
 def test_conceptual_captions(cc: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run("gcc", "--source", cc.parent, "--output", out, "--shard_size", 2) == 0

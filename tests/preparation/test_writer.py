@@ -73,13 +73,13 @@ def test_rows_are_made_only_as_batches_are_written(tmp_path: Path, monkeypatch: 
         made += 1
         return table.row(item)
 
-    flush = writer._Batches.flush
+    flush = writer.Batches.flush
 
-    def counting_flush(batches: writer._Batches) -> None:
+    def counting_flush(batches: writer.Batches) -> None:
         lead.append(made - batches.rows)
         flush(batches)
 
-    monkeypatch.setattr(writer._Batches, "flush", counting_flush)
+    monkeypatch.setattr(writer.Batches, "flush", counting_flush)
     write(make_table(tmp_path / "images", 40, row=row), tmp_path)
     assert len(lead) == 11 and max(lead) == 0
 
@@ -117,14 +117,14 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         write(make_table(tmp_path / "images", 5, row=row), tmp_path / "out")
-    assert names(tmp_path / "out") == set()
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_leftover_of_a_killed_run_does_not_hurt(tmp_path: Path) -> None:
-    (tmp_path / ".t.arrow.partial").write_bytes(b"half")
+    (tmp_path / ".t.arrow.12345.partial").write_bytes(b"half")
     write(make_table(tmp_path / "images", 2), tmp_path)
     assert len(rows(tmp_path / "t.arrow")) == 2
-    assert not (tmp_path / ".t.arrow.partial").exists()
+    assert not (tmp_path / ".t.arrow.12345.partial").exists()
 
 
 def test_skip_bad_counts_and_names_what_it_leaves_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -176,7 +176,7 @@ def test_moved_raw_data_keeps_the_plan(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_arrow_file_is_not_taken_for_done(tmp_path: Path) -> None:
     (tmp_path / "t.arrow").write_bytes(b"cut off")
-    with pytest.raises(PreparationError, match=r"t\.arrow: no complete arrow file"):
+    with pytest.raises(PreparationError, match=r"t\.arrow: not a complete arrow file"):
         write(make_table(tmp_path / "images", 3), tmp_path)
 
 
@@ -185,4 +185,4 @@ def test_a_value_of_the_wrong_type_names_the_column(tmp_path: Path) -> None:
     bad = Row((Path(table.items[0]),), {"caption": [17], "image_id": "x", "split": "train"})
     with pytest.raises(PreparationError, match="column caption does not hold list"):
         write(make_table(tmp_path / "images", 1, row=lambda _: bad), tmp_path / "out")
-    assert names(tmp_path / "out") == set()
+    assert not (tmp_path / "out").exists()

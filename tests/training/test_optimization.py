@@ -135,6 +135,7 @@ def test_every_trainable_parameter_is_in_one_group() -> None:
     assert len(names) == len(set(names)) == len(model.parameters()) - 1
 
 
+@pytest.mark.usefixtures("both_kernels")
 def test_ten_training_steps() -> None:
     golden = Golden("trajectory")
     config = golden.config()

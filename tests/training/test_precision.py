@@ -21,7 +21,8 @@ import train
 import trainer_util
 from bridgetower import BridgeTowerForPreTraining
 from bridgetower.experiment import SettingsError
-from bridgetower.modules.attention import additive_mask, attend
+from bridgetower.kernels import attention
+from bridgetower.modules.attention import additive_mask
 from bridgetower.objectives import (
     contrastive_loss,
     contrastive_similarity,
@@ -162,13 +163,13 @@ def test_a_mask_is_finite_even_below_a_score(dtype: str, monkeypatch: pytest.Mon
     """What the attention of a GPU gets, which adds it to scores in half precision."""
     given: list[paddle.Tensor] = []
 
-    def attention(query: paddle.Tensor, *_: Any, attn_mask: paddle.Tensor, **__: Any) -> paddle.Tensor:
+    def record(query: paddle.Tensor, *_: Any, attn_mask: paddle.Tensor, **__: Any) -> paddle.Tensor:
         given.append(attn_mask)
         return query
 
-    monkeypatch.setattr(F, "scaled_dot_product_attention", attention)
+    monkeypatch.setattr(F, "scaled_dot_product_attention", record)
     query = paddle.ones([1, 2, 1, 4]).astype(dtype)
-    attend(query, query, query, additive_mask(paddle.to_tensor([[1, 0]])), 0.0, training=False)
+    attention(query, query, query, additive_mask(paddle.to_tensor([[1, 0]])), 0.0, training=False)
     assert given[0].dtype == query.dtype
     values = given[0].astype("float32").numpy().ravel()
     assert values[0] == 0 and np.isfinite(values[1]) and values[1] < -1e4

@@ -78,7 +78,7 @@ def bert(folder: Path) -> None:
 
 
 def openai_clip(folder: Path) -> None:
-    """A plain state dict in half precision by OpenAI's names."""
+    """A plain state dict in half precision by OpenAI's names, with a number that only OpenAI's archives have."""
     folder.mkdir()
     draw = np.random.default_rng(0)
     shapes = {"class_embedding": (WIDTH,), "positional_embedding": (1 + (SIZE // PATCH) ** 2, WIDTH),
@@ -92,7 +92,7 @@ def openai_clip(folder: Path) -> None:
                                        "mlp.c_fc.": (4 * WIDTH, WIDTH), "mlp.c_proj.": (WIDTH, 4 * WIDTH)}.items():
             shapes |= {f"{block}.{layer}weight": (rows, columns), f"{block}.{layer}bias": (rows,)}
     torch.save({f"visual.{name}": torch.from_numpy(draw.standard_normal(shape)).half()
-                for name, shape in shapes.items()}, folder / "ViT-B-16.pt")
+                for name, shape in shapes.items()} | {"input_resolution": torch.tensor(SIZE)}, folder / "ViT-B-16.pt")
 
 
 @pytest.mark.parametrize(("write", "file", "part", "changes"), [

@@ -140,6 +140,44 @@ def test_prediction_needs_the_test_table_only(experiment: Any, mini: Path, train
     assert "trained with other answers: its number 0 is 'no 0', in the tables" in capsys.readouterr().err
 
 
+def test_inputs_may_come_from_the_checkpoint(experiment: Any, mini: Path, tmp_path: Path, caplog: Any) -> None:
+    """Tokenizer, image size, transform and text length, where the experiment names none of them."""
+    caplog.set_level("INFO")
+    assert run(experiment(VQA, max_steps=1, data={"eval_transform": "blip"}), tmp_path / "first", "--do_train") == 0
+    bare = write_experiment(mini, "bare", VQA, model={}, max_steps=1)
+    values = json.loads(bare.read_text()) | {"data": {"datasets": ["easy_vqa"], "max_text_len": 9}}
+    bare.write_text(json.dumps(values))
+    assert run(bare, tmp_path / "second", "--do_train", "--checkpoint_path", str(tmp_path / "first")) == 0
+    data = json.loads((tmp_path / "second" / "experiment.json").read_text())["data"]
+    assert data["tokenizer"] == str(tmp_path / "first") and data["max_text_len"] == 9
+    assert (data["image_size"], data["train_transform"], data["eval_transform"]) == (32, "blip", "blip")
+    assert f"from {tmp_path / 'first'}: data.tokenizer=" in caplog.text
+
+
+def test_a_classifier_of_other_answers_starts_anew_with_a_flag(experiment: Any, trained: Path, tmp_path: Path,
+                                                               caplog: Any, capsys: Any) -> None:
+    config = json.loads((trained / "config.json").read_text())
+    shutil.copytree(trained, tmp_path / "other")
+    first, second = config["id2label"]["0"], config["id2label"]["1"]
+    config["id2label"] |= {"0": second, "1": first}  # as many answers, numbered in another way
+    config["label2id"] = {name: int(index) for index, name in config["id2label"].items()}
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config))
+    flags = ("--do_train", "--checkpoint_path", str(tmp_path / "other"))
+    assert run(experiment(VQA, max_steps=1), tmp_path / "out", *flags) == 2
+    assert f"class 0 is {second!r} there and {first!r} here" in capsys.readouterr().err
+    assert run(experiment(VQA, max_steps=1), tmp_path / "out", *flags, "--new_classifier", "true") == 0
+    assert f"{tmp_path / 'other'} has no weights for classifier: it starts at random" in caplog.text
+
+
+@pytest.mark.parametrize(("factor", "is_odd"), [("1", False), ("5e-5", True)])
+def test_the_rates_are_said(experiment: Any, tmp_path: Path, caplog: Any, factor: str, is_odd: bool) -> None:
+    caplog.set_level("INFO")
+    assert run(experiment(VQA, max_steps=1, lr_scheduler_type="constant"), tmp_path / "out", "--do_train",
+               "--learning_rate", factor) == 0
+    assert f"learning rates: towers {0.003 * float(factor):g}, cross-modal layers" in caplog.text
+    assert ("write --set optimization.learning_rate=5e-05" in caplog.text) is is_odd
+
+
 def test_model_settings_may_come_from_the_checkpoint(experiment: Any, mini: Path, tmp_path: Path) -> None:
     assert run(experiment(VQA, max_steps=1), tmp_path / "first", "--do_train") == 0
     empty = write_experiment(mini, "no_model", VQA, model={}, max_steps=1, learning_rate=0.0,

@@ -46,7 +46,7 @@ def complaint(mini: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     (dict(data={"image_size": "32"}), ["data.image_size='32' is str, expected int"]),
     (dict(data={"image_size": 40}), ["image_size=40", "patch_size=16", "try 32"]),
     (dict(data={"datasets": ["easy_vqq"]}), ["easy_vqq", "did you mean 'easy_vqa'?"]),
-    (dict(data={"tokenizer": "nowhere/tokenizer"}), ["nowhere/tokenizer", "pass a folder with tokenizer.json"]),
+    (dict(data={"tokenizer": "nowhere/tokenizer"}), ["nowhere/tokenizer", "pass a folder that holds tokenizer.json"]),
     (dict(data={"train_transform": "klip"}), ["klip", "did you mean 'clip'?"]),
     (dict(data={"eval_transform": "clip_randaug"}), ["data.eval_transform", "'clip_randaug' is random", "'clip'"]),
     (dict(data={"padding": "shortest"}), ["padding='shortest'", "longest"]),
@@ -71,6 +71,10 @@ def complaint(mini: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     (dict(do=("--do_eval",)), ["--checkpoint_path is missing", "--do_train"]),
     (dict(flags=("--checkpoint_path", "nowhere.ckpt")), ["nowhere.ckpt"]),
     (dict(flags=("--resume_from_checkpoint", "last")), ["--resume_from_checkpoint last", "no checkpoint"]),
+    (dict(flags=("--resume_from_checkpoint", "last", "--checkpoint_path", "x"), do=("--do_eval",)),
+     ["--resume_from_checkpoint last", "--do_train is missing"]),
+    (dict(flags=("--dataloader_drop_last", "true", "--batch_size", "64", "--per_device_train_batch_size", "64")),
+     ["--dataloader_drop_last drops everything", "36 samples", "64 of an update"]),
     (dict(model={}), ["50265", "use the tokenizer that the tower was trained with"]),
 ], ids=lambda value: "_".join(map(str, value)) if isinstance(value, dict) else "")
 def test_settings(complaint: Callable[..., str], settings: dict[str, Any], expected: list[str]) -> None:
@@ -112,6 +116,9 @@ def test_checkpoints_that_do_not_fit(complaint: Callable[..., str], mini: Path, 
     assert "word_embeddings.weight is (500, 64) in the file" in message and "vocabulary" in message
     message = complaint(flags=("--checkpoint_path", str(words)), model={})
     assert "500" in message and "use the tokenizer that the tower was trained with" in message
+    answers = save_model(tmp_path / "answers", num_labels=9)
+    message = complaint(flags=("--checkpoint_path", str(answers)))
+    assert "has a classifier for other answers or classes" in message and "add --new_classifier" in message
     # A new head is fine when it is trained, but not when it is evaluated.
     weights = paddle.load(str(save_model(tmp_path / "headless") / "model_state.pdparams"))
     headless = {name: value for name, value in weights.items() if not name.startswith("classifier.")}

@@ -1,18 +1,21 @@
-"""Checkpoints of other implementations to ours and back, without running anything that a file contains."""
+"""Checkpoints of other implementations to Paddle and back, without running anything that a file contains.
+
+Imports run in one direction: `errors` is at the bottom; `names` knows rules, settings and shapes, but no files;
+`readers` open files and ask `names` which layout they have; `writers` share the array types of `readers`; the modules
+of this package (`weights`, `plan`, then `convert` and `reverse`) put them together.
+"""
 
 from ..position import resize_position_table
-from .convert import Options, Plan, plan_conversion
+from .conversion_plan import Options, Plan
+from .convert import plan_conversion, with_settings
 from .errors import CheckpointError, UnknownSettingError
-from .names.mapping import detect_layout, from_paddle, to_paddle
-from .names.rules import LAYOUTS
-from .progress import ProgressBar
-from .readers.checkpoint import Checkpoint, read_checkpoint
-from .readers.hub import local_path
+from .names import LAYOUTS, detect_layout, from_paddle, to_paddle
+from .readers import Checkpoint, hub_name, local_path, read_checkpoint
 from .reverse import plan_reverse
 from .weights import load_weights
 
 __all__ = [
-    "LAYOUTS", "Checkpoint", "CheckpointError", "Options", "Plan", "ProgressBar", "UnknownSettingError",
-    "detect_layout", "from_paddle", "load_weights", "local_path", "plan_conversion", "plan_reverse", "read_checkpoint",
-    "resize_position_table", "to_paddle",
+    "LAYOUTS", "Checkpoint", "CheckpointError", "Options", "Plan", "UnknownSettingError", "detect_layout",
+    "from_paddle", "hub_name", "load_weights", "local_path", "plan_conversion", "plan_reverse",
+    "read_checkpoint", "resize_position_table", "to_paddle", "with_settings",
 ]  # fmt: skip

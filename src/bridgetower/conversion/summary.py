@@ -1,4 +1,4 @@
-"""What a conversion did, as data and as text."""
+"""The report of a conversion: tensors and parameters by part of the model, and what was dropped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .names.mapping import BASE_PREFIX, is_head
+from ..model_parts import BASE_PREFIX, is_head
 from .readers.arrays import dtype_name
 
 PARTS = ("text tower", "image tower", "cross-modal", "bridges", "heads")
@@ -16,7 +16,7 @@ PARTS = ("text tower", "image tower", "cross-modal", "bridges", "heads")
 
 @dataclass
 class Part:
-    """One part of a model: how many tensors and numbers it has, and their types."""
+    """One part of a model: its number of tensors and of parameters, and their types."""
 
     tensors: int = 0
     parameters: int = 0
@@ -25,14 +25,14 @@ class Part:
 
 @dataclass
 class Report:
-    """What went in, what came out, what was left out and why.
+    """What was read, what is written, and what was left out and why.
 
     Attributes:
         source: the checkpoint.
         layout: its layout.
-        parts: by name, see `PARTS`; empty parts are left out.
-        dropped: source tensor to reason.
-        notes: everything else worth knowing, one sentence each.
+        parts: by their names in `PARTS`; empty parts are left out.
+        dropped: the reason for each source tensor that is left out.
+        notes: everything else that is worth knowing, one sentence each.
         targets: the files written (or that would be).
     """
 
@@ -44,7 +44,7 @@ class Report:
     targets: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """The report as a table and a few lines."""
+        """The report as a table and a few lines below it."""
         lines = [f"{self.source} ({self.layout} layout)"]
         lines.append(f"  {'part':<14}{'tensors':>9}{'parameters':>14}  type")
         for name, part in self.parts.items():
@@ -61,7 +61,7 @@ class Report:
 
 
 def part_of(name: str) -> str:
-    """Which part one of our names belongs to."""
+    """The part of the model that a Paddle tensor name belongs to."""
     stem = name.removeprefix(BASE_PREFIX)
     if is_head(stem):
         return "heads"
@@ -73,7 +73,7 @@ def part_of(name: str) -> str:
 
 
 def count_parts(tensors: Mapping[str, np.ndarray]) -> dict[str, Part]:
-    """Tensors (our names) by part."""
+    """Count tensors, by their Paddle names, for each part of the model."""
     parts = {name: Part() for name in PARTS}
     for name, array in tensors.items():
         part = parts[part_of(name)]

@@ -1,4 +1,4 @@
-"""Any checkpoint as our names and our configuration."""
+"""Any checkpoint as tensors by their Paddle names and the fields of a configuration."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from typing import Any
 
 import numpy as np
 
+from ..model_parts import BASE_PREFIX
 from .errors import CheckpointError, UnknownSettingError
-from .names.mapping import BASE_PREFIX, RuleReport, to_paddle
+from .names.mapping import RuleReport, to_paddle
 from .names.settings import check_settings
 from .names.sizes import TASK_CLASSES, derive_config
-from .readers.arrays import as_dtype
-from .readers.checkpoint import Checkpoint, read_checkpoint
+from .readers import Checkpoint, as_dtype, count_nonfinite, is_float, local_path, read_checkpoint
 
 logger = logging.getLogger(__name__)
 
 DECODER = "mlm_head.decoder_weight"
+#: Numbers that only OpenAI's own archives store among the tensors; all of OpenAI's towers compute QuickGELU.
+_OPENAI_NUMBERS = {"input_resolution", "context_length", "vocab_size"}
 WORDS = "text_tower.embeddings.word_embeddings.weight"
 
 
 def mapped_tensors(checkpoint: Checkpoint) -> tuple[dict[str, np.ndarray], RuleReport, bool]:
-    """The checkpoint in our names (views), what was dropped, and whether the MLM decoder is the word embeddings."""
+    """Views by Paddle names, what was dropped, and whether the MLM decoder is tied to the word embeddings."""
     try:
         tensors, report = to_paddle(checkpoint.tensors, checkpoint.layout)
     except CheckpointError as error:
@@ -35,7 +37,7 @@ def mapped_tensors(checkpoint: Checkpoint) -> tuple[dict[str, np.ndarray], RuleR
 
 
 def says_tied(checkpoint: Checkpoint) -> bool:
-    """Whether the settings let the MLM decoder be the word embedding table (the default of the port's text part)."""
+    """Whether the settings tie the MLM decoder to the word embedding table, as the port does by default."""
     config = checkpoint.config or {}
     check_settings(config)
     if checkpoint.layout == "huggingface":
@@ -44,48 +46,70 @@ def says_tied(checkpoint: Checkpoint) -> bool:
 
 
 def shapes_of(tensors: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    """Our names without `bridgetower.` to shapes."""
+    """Shapes by Paddle names without `bridgetower.`."""
     return {name.removeprefix(BASE_PREFIX): array.shape for name, array in tensors.items()}
 
 
 def config_of(checkpoint: Checkpoint, tensors: Mapping[str, np.ndarray], tied: bool) -> dict[str, Any]:
-    """The fields of our `config.json` for a checkpoint that `mapped_tensors` read.
+    """The fields of `config.json` for a checkpoint that `mapped_tensors` has read.
 
     Raises:
-        UnknownSettingError: a value is neither in the weights nor in the settings.
+        UnknownSettingError: a required value is neither in the weights nor in the settings.
     """
     if checkpoint.layout == "paddle":
         if checkpoint.config is None:
-            raise UnknownSettingError("our weights have lost their config.json; put it beside them")
+            raise UnknownSettingError("these are weights of this project without their config.json; put it beside them")
         return dict(checkpoint.config)
     shapes = shapes_of(tensors)
+    source = checkpoint.config
+    if checkpoint.layout == "openai_clip" and _OPENAI_NUMBERS & set(checkpoint.tensors):
+        source = {"quick_gelu": True}
     tasks = [task for task in TASK_CLASSES if f"{task}_classifier.0.weight" in checkpoint.tensors]
     task = tasks[0] if tasks else ""
-    config = derive_config(shapes, checkpoint.layout, checkpoint.config, checkpoint.towers, task)
+    config = derive_config(shapes, checkpoint.layout, source, checkpoint.towers, task)
     return config | {"tie_word_embeddings": True} if tied else config
 
 
-def load_weights(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+def check_numbers(tensors: Mapping[str, np.ndarray], allow_nonfinite: bool) -> None:
+    """Refuse weights that are not floating-point numbers, or are NaN or infinite.
+
+    Raises:
+        CheckpointError: there are such weights.
+    """
+    for name, array in tensors.items():
+        if not is_float(array):
+            raise CheckpointError(f"{name} has type {array.dtype.name}; quantised weights cannot be converted")
+        count = 0 if allow_nonfinite else count_nonfinite(array)
+        if count:
+            raise CheckpointError(
+                f"{name} has {count} NaN or infinite values; the training run that produced it diverged. "
+                "Use another checkpoint, or accept this one with allow_nonfinite=True (converter: --allow_nonfinite)"
+            )
+
+
+def load_weights(
+    path: str | Path, allow_nonfinite: bool = False
+) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     """Read any checkpoint that this package understands.
 
     Args:
-        path: an original `.ckpt`, a torch state dict, a Hugging Face folder, a folder or weight file of ours, a single
-            tower, or a name on the Hugging Face hub.
+        path: an original `.ckpt`, a torch state dict, a Hugging Face folder, a folder or weight file of this project,
+            a single tower, or a name on the Hugging Face hub.
+        allow_nonfinite: accept NaN and infinite weights.
 
     Returns:
-        Our names to float32 arrays (read-only views of the file where it has float32 in our arrangement); and the
-        fields of a `BridgeTowerConfig`, or None when the file does not say enough.
+        Float32 arrays by Paddle names (read-only views of the file where nothing has to be converted or transposed),
+        and the fields of a `BridgeTowerConfig`, or None when the file does not contain enough to know them.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
         FileNotFoundError: there is nothing at `path`.
     """
-    from .readers.hub import local_path
-
     checkpoint = read_checkpoint(local_path(path))
     tensors, _, tied = mapped_tensors(checkpoint)
     config: dict[str, Any] | None = None
     try:
+        check_numbers(tensors, allow_nonfinite)
         config = config_of(checkpoint, tensors, tied)
     except UnknownSettingError as error:
         logger.info("%s: no configuration (%s)", path, error)

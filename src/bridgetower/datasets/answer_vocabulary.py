@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bridgetower.datasets.arrow import ArrowTable
-from bridgetower.datasets.image_text import ImageTextDataset
+from .arrow import ArrowTable
+from .image_text import ImageTextDataset
 
 __all__ = ["AnswerVocabulary"]
 
@@ -26,7 +26,7 @@ class AnswerVocabulary:
 
     @classmethod
     def from_datasets(cls, *datasets: ImageTextDataset) -> AnswerVocabulary:
-        """Collect the answers that stand in the VQA tables of the datasets, usually training and validation."""
+        """Collect the answers in the VQA tables of the datasets, usually training and validation."""
         return cls.from_tables(
             table for dataset in datasets for source in dataset.sources if source.spec.kind == "vqa"
             for table in source.tables

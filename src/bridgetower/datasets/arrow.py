@@ -1,4 +1,4 @@
-"""Read access to the arrow files: memory-mapped, one row at a time, under the names that are in use for them."""
+"""Memory-mapped read access to arrow files, one row at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["PREPARED_BY", "ArrowTable", "find_shards", "find_table"]
 
 logger = logging.getLogger(__name__)
 
-#: A file that is missing under its own name is looked for under these: pattern of the name -> replacement.
+#: Other names under which a missing file may exist: pattern of its own name -> replacement.
 _ALIASES: tuple[tuple[str, str], ...] = (
     (r"snli_(train|dev|test)", r"snli_ve_\1"),
     (r"conceptual_caption_train_(\d+)", r"cc_\1"),
@@ -154,7 +154,7 @@ class ArrowTable:
 
 
 def find_table(data_root: Path, name: str) -> ArrowTable:
-    """Open `<data_root>/<name>.arrow`, or the same table under another name that is in use.
+    """Open `<data_root>/<name>.arrow`, or the same table under an alias.
 
     Raises:
         FileNotFoundError: with the path and the command that makes the file.

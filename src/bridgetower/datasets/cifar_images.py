@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from bridgetower.datasets.labelled import LabelledDataset, find_split, read_table
-from bridgetower.datasets.samples import Sample
-from bridgetower.datasets.unreadable import open_image
-from bridgetower.inputs.transforms import build_transform
+from ..inputs.transforms import build_transform
+from .labelled import LabelledDataset, find_split, read_table
+from .samples import Sample
+from .unreadable import open_image
 
 __all__ = ["CIFAR", "CifarDataset"]
 

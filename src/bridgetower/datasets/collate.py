@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridgetower.datasets.masking import draw_masking, mask_tokens, select_tokens, select_words
-from bridgetower.datasets.samples import Sample, draw_stream
-from bridgetower.inputs.tokenizer import BridgeTowerTokenizer, Padding
+from ..inputs.tokenizer import BridgeTowerTokenizer, Padding
+from .masking import draw_masking, mask_tokens, select_tokens, select_words
+from .samples import Sample, draw_stream
 
 __all__ = ["SKIPPED", "Batch", "Collator"]
 
-#: The only key of the batch that stands for a skipped one. An empty dict would do, but Paddle's DataLoader takes that
-#: for the end of the data.
+#: The only key of the placeholder for a skipped batch. Paddle's DataLoader takes an empty dict for the end of the data.
 SKIPPED = "skipped"
 
 Batch = dict[str, np.ndarray]
@@ -28,7 +27,7 @@ class Collator:
     (B,), `table_index` (B,) int64; with texts `input_ids` and `attention_mask` (B, L) int64, with false texts
     (B, 1 + F, L), the true one first; with images `pixel_values` (B, 3, S, S) float32, (B, 2, 3, S, S) for NLVR2.
     VQA adds `question_ids` (B,) int64 and, where the split has answers, `labels` (B, C) float32; labelled samples add
-    `labels` (B,) int64, or float32 for numbers. No samples (a batch that a resumed run skips) make {SKIPPED: [1]}.
+    `labels` (B,) int64, or float32 for numbers. An empty batch, which a resumed run skips, becomes {SKIPPED: [1]}.
 
     Attributes:
         tokenizer: for the texts; None for samples without.
@@ -36,7 +35,7 @@ class Collator:
         padding: "longest" pads to the longest text of the batch, "max_length" to `max_text_len`.
         mlm: add `mlm_input_ids` and `mlm_labels` (B, L) int64, -100 where nothing is to be predicted.
         whole_word_masking: hide whole words instead of single tokens.
-        mlm_probability: share of hidden tokens.
+        mlm_probability: share of tokens to hide.
         itm: add `itm_labels` (B,) int64, B // 2 ones at random rows, and `false_pixel_values`, the drawn image of each
             row with label 0 in row order.
         share_images: `pixel_values` (M, 3, S, S) holds each image once and `image_rows` (B,) int64 says which one a
@@ -97,9 +96,9 @@ class Collator:
         """Token ids, and the masked ones when asked for."""
         false_texts = len(samples[0].false_texts)
         texts = [text for sample in samples for text in (sample.text, *sample.false_texts)]
-        encoded = self._words.encode(texts, self.max_text_len)  # type: ignore[arg-type]
+        encoded = self._words.encode_texts(texts, self.max_text_len)  # type: ignore[arg-type]
         width = self.max_text_len if self.padding == "max_length" else max(map(len, encoded.ids))
-        batch = self._words.pad(encoded.ids, width)
+        batch = self._words.pad_ids(encoded.ids, width)
         if self.mlm:
             rows = slice(None, None, 1 + false_texts)
             batch |= self._masked(samples, encoded.ids[rows], encoded.special_tokens_mask[rows], width)
@@ -112,9 +111,9 @@ class Collator:
         self, samples: Sequence[Sample], ids: list[list[int]], special_mask: list[list[int]], width: int
     ) -> Batch:
         # Always on max_text_len positions: the draws, and the budget of whole words, must not depend on the batch.
-        padded = self._words.pad(ids, self.max_text_len)
+        padded = self._words.pad_ids(ids, self.max_text_len)
         padding = padded["attention_mask"] == 0
-        special = (self._words.pad(special_mask, self.max_text_len)["input_ids"] == 1) | padding
+        special = (self._words.pad_ids(special_mask, self.max_text_len)["input_ids"] == 1) | padding
         draws = draw_masking([draw_stream("mlm", s.seed, s.epoch, s.sample_index) for s in samples], self.max_text_len)
         if self.whole_word_masking:
             continuation = self._words.is_continuation(padded["input_ids"])
@@ -122,7 +121,7 @@ class Collator:
         else:
             selected = select_tokens(special, draws.select, self.mlm_probability)
         masked, labels = mask_tokens(
-            padded["input_ids"], selected, draws, self._words.mask_token_id, self._words.vocab_size
+            padded["input_ids"], selected, draws, self._words.mask_token_id, len(self._words)
         )
         return {"mlm_input_ids": masked[:, :width], "mlm_labels": labels[:, :width]}
 

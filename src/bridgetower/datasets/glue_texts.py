@@ -1,4 +1,4 @@
-"""GLUE: the tables of the `datasets` library, one folder a task."""
+"""GLUE: the tables of the `datasets` library, one folder per task."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from bridgetower.datasets.glue_tasks import glue_task
-from bridgetower.datasets.image_text import SampleRecord
-from bridgetower.datasets.labelled import LabelledDataset, find_split, read_table
-from bridgetower.datasets.samples import Sample
+from .glue_tasks import glue_task
+from .image_text import SampleRecord
+from .labelled import LabelledDataset, find_split, read_table
+from .samples import Sample
 
 __all__ = ["GlueDataset"]
 

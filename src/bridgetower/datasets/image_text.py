@@ -1,4 +1,4 @@
-"""The image-text dataset: any of the registered data sets, alone or one after the other."""
+"""The image-text dataset: one data set, or several one after the other."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
-from bridgetower.datasets.samples import Sample, draw_stream
-from bridgetower.datasets.source import Mode, Source
-from bridgetower.datasets.unreadable import UnreadableImageError, UnreadableImages
-from bridgetower.inputs.transforms import build_transform
+from ..inputs.transforms import build_transform
+from .samples import Sample, draw_stream
+from .source import Mode, Source
+from .unreadable import UnreadableImageError, UnreadableImages
 
 __all__ = ["DatasetOptions", "ImageTextDataset", "SampleRecord"]
 
@@ -44,7 +44,6 @@ class DatasetOptions:
         clean_splits: keep validation apart from training and test; the published numbers do not.
         vqa_extra_train_tables: names of further tables for VQA training, such as vgqa_train and vgqa_val.
         max_unreadable_images: how many unreadable images training may skip.
-        autocontrast_compat: see `bridgetower.inputs.transforms.build_transform`.
     """
 
     image_size: int
@@ -58,7 +57,6 @@ class DatasetOptions:
     clean_splits: bool = False
     vqa_extra_train_tables: tuple[str, ...] = ()
     max_unreadable_images: int = 100
-    autocontrast_compat: bool = True
 
     def __post_init__(self) -> None:
         if not self.transform_keys:
@@ -128,7 +126,7 @@ class ImageTextDataset:
             + [source.sample_rows + start for source, start in zip(self.sources, image_starts, strict=False)]
         )
         self.epoch = 0
-        self._transform = build_transform(options.transform_keys[0], options.image_size, options.autocontrast_compat)
+        self._transform = build_transform(options.transform_keys[0], options.image_size)
         if len(options.transform_keys) > 1:
             logger.warning("only the first image view is read; ignoring transforms %s", options.transform_keys[1:])
         self._unreadable = UnreadableImages(self.num_images if options.training else 0, options.max_unreadable_images)
@@ -203,7 +201,7 @@ class ImageTextDataset:
             false_image=false_image,
             false_texts=false_texts,
             vqa=source.vqa_target(index - start) if has_text else None,
-            label=source.label(index - start) if has_text else None,
+            label=source.label(index - start) if has_text or source.spec.kind == "classify" else None,
         )
 
     def _negatives(self, index: int) -> tuple[Callable[[], np.ndarray] | None, tuple[str, ...]]:

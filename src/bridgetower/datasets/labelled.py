@@ -1,4 +1,4 @@
-"""Data sets of one labelled item a row, for tasks of a single tower: reading their tables, and what they share."""
+"""Base of the data sets with one labelled item per row, for tasks of a single tower."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bridgetower.datasets.image_text import SampleRecord
-from bridgetower.datasets.samples import Sample
+from .image_text import SampleRecord
+from .samples import Sample
 
 __all__ = ["LabelledDataset", "find_split", "read_table"]
 
@@ -45,8 +45,8 @@ class LabelledDataset(ABC):
     def __len__(self) -> int:
         return self._length
 
-    def set_epoch(self, epoch: int) -> None:  # noqa: B027 - not abstract: nothing is what it does
-        """Nothing: no draw depends on the epoch."""
+    def set_epoch(self, epoch: int) -> None:  # noqa: B027 - empty on purpose, not abstract
+        """Do nothing: no draw depends on the epoch."""
 
     @abstractmethod
     def __getitem__(self, index: int) -> Sample:
@@ -82,7 +82,7 @@ def find_split(folder: Path, split: str) -> list[Path]:
 
 
 def read_table(files: Sequence[Path], columns: Sequence[str]) -> pa.Table:
-    """Read files that follow one another.
+    """Read the files of a split as one table.
 
     Raises:
         KeyError: a column is missing, with the file.

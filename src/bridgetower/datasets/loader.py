@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sized
+from types import TracebackType
 from typing import Any
 
 from paddle.io import DataLoader
 
 __all__ = ["CarefulLoader"]
 
+_THREAD_END_SECONDS = 10
+
 
 class _Relay:
-    """Calls a function; when that fails, keeps the error and ends the data instead."""
+    """Calls a function; if that fails, keeps the error and ends the data instead."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
@@ -41,11 +45,47 @@ class _Relayed:
         return self._relay(self._dataset.__getitem__, index)
 
 
+class _Watch:
+    """Keeps the error that ends the reading thread of one loader; errors of all other threads go where they went."""
+
+    _active: list[_Watch] = []
+    _previous: Callable[[threading.ExceptHookArgs], Any]
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> _Watch:
+        # One hook for all iterations under way, as they need not end in the order in which they began.
+        if not _Watch._active:
+            _Watch._previous, threading.excepthook = threading.excepthook, _Watch._hook
+        _Watch._active.append(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _Watch._active.remove(self)
+        if not _Watch._active and threading.excepthook is _Watch._hook:
+            threading.excepthook = _Watch._previous
+
+    @staticmethod
+    def _hook(arguments: threading.ExceptHookArgs) -> None:
+        # The thread may die before its iterator is known here, but its traceback leads through the iterator.
+        owners = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(arguments.exc_traceback)]
+        datasets = [getattr(owner, "_dataset", None) for owner in owners if hasattr(owner, "_thread_loop")]
+        watch = next((watch for watch in _Watch._active if any(watch.dataset is each for each in datasets)), None)
+        if watch is None:
+            _Watch._previous(arguments)
+        else:
+            watch.error = arguments.exc_value
+
+
 class CarefulLoader(DataLoader):
     """A DataLoader that raises what the dataset or the collator raises.
 
-    Paddle's reads in a thread. When that dies of an error, the caller waits for ever (without loader processes) or
-    gets a SystemError that does not say why (with them).
+    Paddle's own reads in a thread. If an error ends that thread, the caller waits for ever (without loader processes)
+    or gets a SystemError that does not say why (with them).
     """
 
     def __init__(self, dataset: Sized, *, batch_sampler: Any, collate_fn: Callable[[Any], Any], num_workers: int
@@ -57,14 +97,14 @@ class CarefulLoader(DataLoader):
         super().__init__(dataset, batch_sampler=batch_sampler, collate_fn=collate_fn, num_workers=num_workers)
 
     def __iter__(self) -> Iterator[Any]:
-        died: list[BaseException] = []
-        hook = threading.excepthook
-        threading.excepthook = lambda arguments: died.append(arguments.exc_value or SystemError("a thread died"))
-        try:
-            yield from super().__iter__()
-        except SystemError as error:
-            raise (died[0] if died else error) from None
-        finally:
-            threading.excepthook = hook
+        with _Watch(self.dataset) as watch:
+            batches = super().__iter__()
+            thread: threading.Thread | None = getattr(batches, "_thread", None)
+            try:
+                yield from batches
+            except SystemError as error:
+                if thread is not None:
+                    thread.join(_THREAD_END_SECONDS)  # its error is noted when it ends
+                raise (watch.error or error) from None
         if self._relay.error is not None:
             raise self._relay.error

@@ -1,4 +1,7 @@
-"""Which samples each rank reads, in which batches. The only module of the data side that needs Paddle."""
+"""Which samples each rank reads, in which batches.
+
+Written by hand: the batches of Paddle's sampler depend on the number of ranks, and its evaluation repeats samples.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ class ShardedBatchSampler(DistributedBatchSampler):
     unequal numbers of samples and batches.
 
     Attributes:
-        skip_batches: the first so many batches of the next epoch are empty lists: a run that resumes passes over them
-            without reading a sample. Reset once used.
+        skip_batches: how many batches at the start of the next epoch are empty lists, so that a resumed run passes over
+            them without reading a sample. Reset once used.
     """
 
     def __init__(

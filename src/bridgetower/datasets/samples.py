@@ -1,4 +1,4 @@
-"""What a dataset hands to the collator."""
+"""Samples, as a dataset hands them to the collator."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Sample:
         false_texts: drawn texts.
         vqa: target of a question.
         label: class of an SNLI-VE (0 contradiction, 1 neutral, 2 entailment), NLVR2 (0 false, 1 true), CIFAR or GLUE
-            sample, or the number that is to be learned (float).
+            sample, or a number to be predicted (float).
     """
 
     seed: int

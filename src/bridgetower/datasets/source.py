@@ -10,16 +10,17 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from bridgetower.datasets.arrow import ArrowTable
-from bridgetower.datasets.samples import VqaTarget
-from bridgetower.datasets.specs import DatasetSpec
-from bridgetower.datasets.unreadable import open_image
+from .arrow import ArrowTable
+from .samples import VqaTarget
+from .specs import DatasetSpec
+from .unreadable import open_image
 
 __all__ = ["Mode", "Source"]
 
 Mode = Literal["pairs", "image_only", "text_only"]
-_ENTAILMENT: dict[Any, int] = {0: 0, 1: 1, 2: 2}  # contradiction, neutral, entailment
-_TRUTH: dict[Any, int] = {"False": 0, "True": 1}
+_MODALITIES: dict[Mode, tuple[str, ...]] = {
+    "pairs": ("image+text",), "image_only": ("image+text", "image"), "text_only": ("image+text", "text"),
+}
 
 
 class Source:
@@ -44,7 +45,10 @@ class Source:
 
         Raises:
             KeyError: a table lacks a column.
+            ValueError: own tables lack the pictures or texts that the mode needs.
         """
+        if spec.modality not in _MODALITIES[mode]:
+            raise ValueError(f"{spec.key} holds samples of {spec.modality} alone; mode {mode!r} cannot read them")
         self.spec = spec
         self.tables = list(tables)
         self._starts = list(accumulate((table.num_rows for table in self.tables), initial=0))
@@ -108,7 +112,7 @@ class Source:
         """
         row, position = int(self.sample_rows[sample]), int(self.sample_texts[sample])
         text = self._item(self.spec.text_column, row, position)
-        if self.spec.kind == "snli":
+        if self.spec.text_column == "sentences":
             text = text[1].strip() if isinstance(text, list) and len(text) == 2 and text[1] is not None else None
         if not isinstance(text, str):
             raise ValueError(f"{self.where(row)}: {self.spec.text_column}[{position}] is no text; make the file again")
@@ -126,15 +130,16 @@ class Source:
         return VqaTarget(int(question_id), labels, scores, self.where(row))
 
     def label(self, sample: int) -> int | None:
-        """The class of an SNLI-VE or NLVR2 sample; None for other data sets.
+        """The class of a sample; None for data sets without classes.
 
         Raises:
             ValueError: the stored label is none of the known ones.
         """
-        if self.spec.kind not in ("snli", "nlvr2"):
+        known = self.spec.label_ids
+        if not known:
             return None
-        row, position = int(self.sample_rows[sample]), int(self.sample_texts[sample])
-        column, known = ("labels", _ENTAILMENT) if self.spec.kind == "snli" else ("answers", _TRUTH)
+        row, position = int(self.sample_rows[sample]), max(0, int(self.sample_texts[sample]))
+        column = "answers" if self.spec.holds_pairs else "labels"
         stored = self._item(column, row, position)
         if stored not in known:
             raise ValueError(f"{self.where(row)}: {column}[{position}] is {stored!r}, expected one of {list(known)}")

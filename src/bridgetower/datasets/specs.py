@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from ..known import nearest
+from .description import description_path, is_described, read_description
 
 __all__ = ["DATASETS", "DatasetSpec", "Split", "dataset_spec"]
 
 Split = Literal["train", "val", "test"]
-Kind = Literal["caption", "vqa", "nlvr2", "snli"]
+Kind = Literal["caption", "vqa", "nlvr2", "snli", "classify", "pair_classify"]
+Modality = Literal["image+text", "image", "text"]
+
+_TEXT_COLUMNS: dict[str, str] = {
+    "caption": "caption", "vqa": "questions", "nlvr2": "questions", "snli": "sentences", "classify": "sentences",
+    "pair_classify": "questions",
+}
+_CLASSES: dict[str, tuple[str, ...]] = {
+    "snli": ("contradiction", "neutral", "entailment"), "nlvr2": ("False", "True"),
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +36,8 @@ class DatasetSpec:
         train, val, test: the tables of each split. The published numbers select models on the test split.
         clean_train, clean_val: the tables when validation must be disjoint from training and test.
         shards: read all numbered files of which `train` names the common prefix.
+        classes: names of the classes by id, of own tables; the others have those of their kind.
+        modality: what a sample of own tables consists of.
     """
 
     key: str
@@ -33,6 +48,8 @@ class DatasetSpec:
     clean_train: tuple[str, ...] | None = None
     clean_val: tuple[str, ...] | None = None
     shards: bool = False
+    classes: tuple[str, ...] = ()
+    modality: Modality = "image+text"
 
     def tables(self, split: Split, clean_splits: bool = False) -> tuple[str, ...]:
         """The names of the tables of a split, in order."""
@@ -47,12 +64,23 @@ class DatasetSpec:
     @property
     def text_column(self) -> str:
         """The list column that holds the texts."""
-        return {"caption": "caption", "vqa": "questions", "nlvr2": "questions", "snli": "sentences"}[self.kind]
+        return _TEXT_COLUMNS[self.kind]
 
     @property
     def image_columns(self) -> tuple[str, ...]:
         """The columns that hold the encoded images."""
-        return ("image_0", "image_1") if self.kind == "nlvr2" else ("image",)
+        return ("image_0", "image_1") if self.holds_pairs else ("image",)
+
+    @property
+    def holds_pairs(self) -> bool:
+        """Whether a row holds two pictures."""
+        return self.kind in ("nlvr2", "pair_classify")
+
+    @property
+    def label_ids(self) -> dict[Any, int]:
+        """The id of each class, by what the tables hold of it: its name for pairs of pictures, else the id itself."""
+        names = self.classes or _CLASSES.get(self.kind, ())
+        return {name if self.holds_pairs else index: index for index, name in enumerate(names)}
 
 
 def _karpathy(key: str, train: tuple[str, ...], clean_train: tuple[str, ...] | None = None) -> DatasetSpec:
@@ -87,12 +115,28 @@ DATASETS: dict[str, DatasetSpec] = {
 }
 
 
-def dataset_spec(key: str) -> DatasetSpec:
-    """Look up a data set.
+def dataset_spec(key: str, data_root: str | os.PathLike[str] | None = None) -> DatasetSpec:
+    """Look up a data set: a published one, or a user's own that `KEY.json` in `data_root` describes.
 
     Raises:
         KeyError: an unknown key, with the nearest known one.
+        ValueError: `KEY.json` is damaged or something else.
     """
-    if key not in DATASETS:
-        raise KeyError(f"unknown data set {key!r}{nearest(key, DATASETS, cutoff=0.0)} Known: {', '.join(DATASETS)}")
-    return DATASETS[key]
+    if key in DATASETS:
+        return DATASETS[key]
+    root = None if data_root is None else Path(data_root).expanduser()
+    if root is not None and is_described(root, key):
+        return _own_spec(read_description(root, key))
+    place = "" if root is None else f"; own data needs {description_path(root, key)}"
+    known = ", ".join(DATASETS)
+    raise KeyError(f"unknown data set {key!r}{nearest(key, DATASETS, cutoff=0.0)} Known: {known}{place}")
+
+
+def _own_spec(description: Mapping[str, Any]) -> DatasetSpec:
+    """Own tables; without a test split, validation serves as one."""
+    tables = {split: (name,) for split, name in description["tables"].items()}
+    val = tables.get("val", ())
+    return DatasetSpec(
+        description["name"], description["kind"], tables.get("train", ()), val, tables.get("test", val), shards=True,
+        classes=tuple(description["classes"]), modality=description["modality"],
+    )

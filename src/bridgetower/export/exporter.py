@@ -14,22 +14,24 @@ from ..conversion import load_weights, local_path
 from ..experiment import DataSettings
 from ..files import folder_beside, write_json
 from ..inputs.processor import BridgeTowerProcessor
+from ..known import nearest
 from ..modules import load_into
 from ..modules.bridges import Bridge
 from ..modules.clip_model import ImageBlock
 from ..modules.heads import Classifier, MLMHead, Pooler
 from ..modules.layers import LayerNorm, Linear
 from ..modules.transformer import BertCrossLayer, BertLayer
+from . import onnx_files
 from .companions import find_labels, find_processor, find_tokenizer, trained_text_len
-from .manifest import LABELS_FILE, MANIFEST_FILE, Manifest
+from .manifest import FORMATS, LABELS_FILE, MANIFEST_FILE, Manifest, program_files
 from .parts import Target, choose_target, make_parts, num_states
 
 __all__ = ["ExportOptions", "export_checkpoint"]
 
 logger = logging.getLogger(__name__)
 
-#: Layers that read no size of a tensor: they are traced as they stand. Paddle rewrites the source of all others, anew
-#: for each layer of a model, which takes a tenth of a second each.
+#: Layers whose forward reads no size of a tensor, so that they can be traced as they stand. Paddle rewrites the source
+#: of all other layers, once per layer, which takes a tenth of a second each time.
 _PLAIN_LAYERS = (BertLayer, BertCrossLayer, Bridge, Classifier, ImageBlock, LayerNorm, Linear, MLMHead, Pooler)
 
 
@@ -44,6 +46,7 @@ class ExportOptions:
         tokenizer: a folder with tokenizer files, or a known name.
         image_transform: how pictures are prepared, a name of `bridgetower.inputs.transforms`.
         labels: files with the names of the classes, see `find_labels`.
+        formats: what to write, some of `bridgetower.export.manifest.FORMATS`.
         overwrite: replace an earlier export.
     """
 
@@ -53,6 +56,7 @@ class ExportOptions:
     tokenizer: str | None = None
     image_transform: str | None = None
     labels: tuple[Path, ...] = ()
+    formats: tuple[str, ...] = ("paddle",)
     overwrite: bool = False
 
 
@@ -68,9 +72,9 @@ class _Companions:
 
 
 def export_checkpoint(source: str | Path, output: str | Path, options: ExportOptions | None = None) -> Manifest:
-    """Write the static programs of a checkpoint and all that is needed to use them.
+    """Write the static programs of a checkpoint, and all that is needed to use them.
 
-    All checks come first; the folder appears complete or not at all.
+    All checks come first, and the folder appears complete or not at all.
 
     Args:
         source: what `load_weights` reads, for instance the folder of a training or of a conversion.
@@ -87,6 +91,7 @@ def export_checkpoint(source: str | Path, output: str | Path, options: ExportOpt
     """
     options, output = options or ExportOptions(), Path(output)
     _check_output(output, options.overwrite)
+    _check_formats(options.formats)
     path = local_path(source)
     tensors, stored = load_weights(path)
     if stored is None:
@@ -106,7 +111,7 @@ def export_checkpoint(source: str | Path, output: str | Path, options: ExportOpt
     del tensors  # the model has its own copy
     model.eval()
     with folder_beside(output) as folder:
-        _write_programs(model, target, folder)
+        _write_programs(model, target, folder, manifest.formats)
         model.config.architectures = [manifest.model_class]
         model.config.to_json_file(str(folder / "config.json"))
         companions.write(folder)
@@ -126,7 +131,7 @@ def _resized(config: BridgeTowerConfig, image_size: int | None) -> BridgeTowerCo
 
 def _check_one_image(task: str, config: BridgeTowerConfig) -> None:
     if task in ("vqa", "snli") and config.token_type_vocab_size > 2:
-        raise ValueError("its classifier reads two images a text (NLVR2); only heads of one image can be exported")
+        raise ValueError("its classifier reads two images per text (NLVR2); only heads of one image can be exported")
     if task == "snli" and config.num_labels != 3:
         raise ValueError(f"task 'snli' has 3 classes, the checkpoint {config.num_labels}; use --task vqa")
 
@@ -152,18 +157,43 @@ def _describe(source: Path, task: str, target: Target, config: BridgeTowerConfig
         logger.warning("%s does not name its %d answers: predictions will be numbers; --labels gives them names",
                        source, config.num_labels)
     manifest = Manifest(task, target.model_class.__name__, target.output, target.has_vectors, num_states(config),
-                        image_size, limit, positions, text.pad_token_id)
+                        image_size, limit, positions, text.pad_token_id,
+                        tuple(name for name in FORMATS if name in options.formats))
     return manifest, _Companions(processor, labels)
 
 
-def _write_programs(model: Any, target: Target, folder: Path) -> None:
-    """Trace and save the parts one by one; the parameters they save are the model's own."""
+def _write_programs(model: Any, target: Target, folder: Path, formats: tuple[str, ...]) -> None:
+    """Trace and save the parts one by one. ONNX files are made from Paddle's, which stay only if asked for."""
     for layer in _PLAIN_LAYERS:
         paddle.jit.not_to_static(layer.forward)
-    for name, (part, inputs) in make_parts(model, target).items():
-        part.eval()
-        paddle.jit.save(paddle.jit.to_static(part, input_spec=inputs, full_graph=True), str(folder / name))
-        logger.info("%s: %.1f MB", name, (folder / f"{name}.pdiparams").stat().st_size / 1e6)
+    for name, part in make_parts(model, target).items():
+        part.layer.eval()
+        paddle.jit.save(paddle.jit.to_static(part.layer, input_spec=part.inputs, full_graph=True), str(folder / name))
+        _write_formats(folder, name, part.outputs, formats)
+
+
+def _write_formats(folder: Path, part: str, outputs: tuple[str, ...], formats: tuple[str, ...]) -> None:
+    """From the Paddle program of a part to the formats that are asked for; the others are removed."""
+    files = {each: [folder / file for file in program_files(each, part)] for each in FORMATS}
+    if "onnx" in formats or "int8" in formats:
+        onnx_files.convert(*files["paddle"], *files["onnx"], outputs=outputs)
+    if "int8" in formats:
+        onnx_files.quantize(*files["onnx"], *files["int8"])
+    for each, written in files.items():
+        if each in formats:
+            logger.info("%s, %s: %.1f MB", part, each, sum(file.stat().st_size for file in written) / 1e6)
+        else:
+            for file in written:
+                file.unlink(missing_ok=True)
+
+
+def _check_formats(formats: tuple[str, ...]) -> None:
+    if not formats:
+        raise ValueError(f"formats is empty; name some of {', '.join(FORMATS)}")
+    for name in formats:
+        if name not in FORMATS:
+            raise ValueError(f"formats={name!r} is none of {', '.join(FORMATS)}{nearest(name, FORMATS)}")
+        onnx_files.check_packages(name)
 
 
 def _check_output(output: Path, overwrite: bool) -> None:

@@ -7,13 +7,20 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LABELS_FILE", "MANIFEST_FILE", "PARTS", "Manifest"]
+__all__ = ["FORMATS", "LABELS_FILE", "MANIFEST_FILE", "PARTS", "Manifest", "program_files"]
 
 MANIFEST_FILE = "export.json"
 LABELS_FILE = "labels.json"
-#: The programs of a folder; each is `NAME.json` and `NAME.pdiparams`.
+#: The programs of a folder.
 PARTS = ("text", "image", "fusion")
+#: The endings of the files of a program, by format; `int8` is ONNX with 8-bit weights.
+FORMATS = {"paddle": (".json", ".pdiparams"), "onnx": (".onnx",), "int8": (".int8.onnx",)}
 _FORMAT_VERSION = 1
+
+
+def program_files(file_format: str, part: str) -> tuple[str, ...]:
+    """The names of the files of one program in one of `FORMATS`."""
+    return tuple(part + ending for ending in FORMATS[file_format])
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class Manifest:
         max_text_len: tokens that a text given as a string is cut to.
         max_positions: tokens that the position table of the text tower holds.
         pad_token_id: what fills short texts; `encode_text` takes its mask from it when none is given.
+        formats: those of `FORMATS` that the folder holds; earlier exports, which do not say so, hold Paddle's.
         format_version: of this file.
     """
 
@@ -42,6 +50,7 @@ class Manifest:
     max_text_len: int
     max_positions: int
     pad_token_id: int
+    formats: tuple[str, ...] = ("paddle",)
     format_version: int = _FORMAT_VERSION
 
     def write(self, folder: Path) -> None:
@@ -60,15 +69,19 @@ class Manifest:
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist; {folder} is no exported model: make one with export.py")
         values = _read_object(path)
+        values.setdefault("formats", ["paddle"])
         missing = [field.name for field in fields(cls) if field.name not in values]
         if values.get("format_version") != _FORMAT_VERSION or missing:
             what = f"it lacks {', '.join(missing)}" if missing else f"format_version={values['format_version']!r}"
             raise ValueError(f"{path} is of another version ({what}); export the checkpoint again")
-        files = [f"{part}.{suffix}" for part in PARTS for suffix in ("json", "pdiparams")]
+        formats = tuple(values["formats"])
+        if unknown := [name for name in formats if name not in FORMATS]:
+            raise ValueError(f"{path} names the unknown format {unknown[0]!r}; export the checkpoint again")
+        files = [name for each in formats for part in PARTS for name in program_files(each, part)]
         lost = [name for name in files if not (folder / name).is_file()]
         if lost:
             raise FileNotFoundError(f"{folder} lacks {', '.join(lost)}; export the checkpoint again")
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+        return cls(**{**{field.name: values[field.name] for field in fields(cls)}, "formats": formats})
 
 
 def _read_object(path: Path) -> dict[str, Any]:

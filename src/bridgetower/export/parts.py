@@ -1,4 +1,4 @@
-"""What is exported: for each task a model class and the three programs that compute its outputs.
+"""What is exported: for each task a model class, and the three programs that compute its outputs.
 
 B texts or pairs, M images, K states a tower, L text tokens, N image tokens, D width, C width of compared vectors.
 """
@@ -24,10 +24,9 @@ from ..modules import (
     BridgeTowerForVisualEntailment,
     BridgeTowerPretrainedModel,
 )
-from ..modules.bt_module import Needed
 from ..modules.outputs import BridgeTowerModelOutput
 
-__all__ = ["TASKS", "Target", "choose_target", "make_parts"]
+__all__ = ["TASKS", "Part", "Target", "choose_target", "make_parts", "num_states"]
 
 #: From the output of the cross-modal layers to what the fusion returns.
 Head = Callable[[Any, BridgeTowerModelOutput], Tensor]
@@ -42,7 +41,7 @@ class Target:
         weights: names, or their beginnings, of weights that a checkpoint of this class has.
         head: see `Head`.
         output: what `head` returns, see `Manifest`.
-        needed: what `head` reads, see `BridgeTowerModel.fuse`.
+        text_only: whether `head` reads the text features of all tokens, and not the pooled vector.
         has_vectors: whether the class has `embed_text` and `embed_image`.
         labels: names of the classes, where the task fixes them.
     """
@@ -51,7 +50,7 @@ class Target:
     weights: tuple[str, ...]
     head: Head
     output: str = "logits"
-    needed: Needed = "first"
+    text_only: bool = False
     has_vectors: bool = False
     labels: tuple[str, ...] = ()
 
@@ -79,10 +78,10 @@ def _joint_vectors(model: Any, fused: BridgeTowerModelOutput) -> Tensor:
 #: The targets of each task; the first whose weights a checkpoint has is taken.
 TASKS: dict[str, tuple[Target, ...]] = {
     "itm": (Target(BridgeTowerForImageAndTextRetrieval, ("itm_head.",), _itm, labels=("no match", "match")),),
-    "vqa": (Target(BridgeTowerForQuestionAnswering, ("classifier.fc1.",), _classes),),
-    "snli": (Target(BridgeTowerForVisualEntailment, ("classifier.fc1.",), _classes,
+    "vqa": (Target(BridgeTowerForQuestionAnswering, ("classifier.fc2.",), _classes),),
+    "snli": (Target(BridgeTowerForVisualEntailment, ("classifier.fc2.",), _classes,
                     labels=("contradiction", "neutral", "entailment")),),
-    "mlm": (Target(BridgeTowerForMaskedLM, ("mlm_head.",), _words, needed="text"),),
+    "mlm": (Target(BridgeTowerForMaskedLM, ("mlm_head.",), _words, text_only=True),),
     "retrieval": (
         Target(BridgeTowerForRetrievalRanking, ("rank_head.", "itm_head."), _scores, "scores"),
         Target(BridgeTowerForContrastiveRetrieval, ("itc_text_head.", "itc_image_head.", "itm_head."), _scores,
@@ -165,13 +164,29 @@ class _FusionPart(nn.Layer):
         super().__init__()
         self.model = model
         self.head = target.head
-        self.needed = target.needed
+        self.text_only = target.text_only
 
     def forward(self, text_states: Tensor, image_states: Tensor, attention_mask: Tensor) -> Tensor:
         """States (B, K, L, D) and (B, K, N, D) with the mask (B, L) -> what the head returns."""
         fused = self.model.bridgetower.fuse(paddle.unbind(text_states, axis=1), paddle.unbind(image_states, axis=1),
-                                            attention_mask, self.needed)
+                                            attention_mask, first_token_only=not self.text_only,
+                                            text_only=self.text_only)
         return self.head(self.model, fused)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One program.
+
+    Attributes:
+        layer: what it computes; the weights are the model's.
+        inputs: their names, types and shapes; batch size and text length are free.
+        outputs: their names.
+    """
+
+    layer: nn.Layer
+    inputs: list[InputSpec]
+    outputs: tuple[str, ...]
 
 
 def num_states(config: BridgeTowerConfig) -> int:
@@ -179,17 +194,18 @@ def num_states(config: BridgeTowerConfig) -> int:
     return max(config.num_bridges, 1)
 
 
-def make_parts(model: Any, target: Target) -> dict[str, tuple[nn.Layer, list[InputSpec]]]:
-    """The programs by name, with their inputs; batch size and text length are free, and the weights are the model's."""
+def make_parts(model: Any, target: Target) -> dict[str, Part]:
+    """The programs of a model, by name."""
     config: BridgeTowerConfig = model.config
     vision, states, width = config.vision_config, num_states(config), config.hidden_size
     size = vision.image_size
-    mask = InputSpec([None, None], "int64", "attention_mask")
+    ids, mask = (InputSpec([None, None], "int64", name) for name in ("input_ids", "attention_mask"))
+    pixels = InputSpec([None, vision.num_channels, size, size], "float32", "pixel_values")
+    text = InputSpec([None, states, None, width], "float32", "text_states")
+    image = InputSpec([None, states, vision.num_tokens, width], "float32", "image_states")
+    kinds = ("states", "vectors") if target.has_vectors else ("states",)
     return {
-        "text": (_TextPart(model, target), [InputSpec([None, None], "int64", "input_ids"), mask]),
-        "image": (_ImagePart(model, target),
-                  [InputSpec([None, vision.num_channels, size, size], "float32", "pixel_values")]),
-        "fusion": (_FusionPart(model, target),
-                   [InputSpec([None, states, None, width], "float32", "text_states"),
-                    InputSpec([None, states, vision.num_tokens, width], "float32", "image_states"), mask]),
+        "text": Part(_TextPart(model, target), [ids, mask], tuple(f"text_{kind}" for kind in kinds)),
+        "image": Part(_ImagePart(model, target), [pixels], tuple(f"image_{kind}" for kind in kinds)),
+        "fusion": Part(_FusionPart(model, target), [text, image, mask], (target.output,)),
     }

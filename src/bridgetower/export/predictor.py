@@ -1,6 +1,6 @@
-"""Run an exported folder with `paddle.inference`; towers once, their features as often as needed.
+"""Run an exported folder: towers once, their features as often as needed.
 
-B texts or pairs, M images, K states a tower, L text tokens, N image tokens, D width, C width of compared vectors.
+B texts or pairs, M images, K states per tower, L text tokens, N image tokens, D width, C width of compared vectors.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from ..inputs.processor import BridgeTowerProcessor, ImageInput
-from ..runtime import cpu_threads, set_cpu_threads
+from ..inputs.picture_arrays import ImageInput
+from ..inputs.processor import BridgeTowerProcessor
+from .engines import EngineSettings, open_engine
+from .engines.interface import Precision
 from .manifest import LABELS_FILE, Manifest
 
 __all__ = ["BridgeTowerPredictor", "ImageFeatures", "TextFeatures"]
@@ -23,7 +25,7 @@ __all__ = ["BridgeTowerPredictor", "ImageFeatures", "TextFeatures"]
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """What the fusion reads of texts.
+    """What the fusion needs of texts.
 
     Attributes:
         states: (B, K, L, D) float32, projected states of the text tower.
@@ -42,7 +44,7 @@ class TextFeatures:
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What the fusion reads of images.
+    """What the fusion needs of images.
 
     Attributes:
         states: (M, K, N, D) float32, projected states of the image tower.
@@ -72,73 +74,48 @@ class BridgeTowerPredictor:
 
     Args:
         folder: what `export_checkpoint` wrote.
+        engine: what runs the programs: `paddle`, `onnxruntime`, `openvino`, or `auto` for the fastest that is
+            installed, finds its files in the folder and suits the processor; the log says which and why.
+        precision: of matrix products on a CPU: `float32`, or less exact `bfloat16` (with `paddle` and `openvino`, where
+            the processor supports it) or `int8` (with `onnxruntime`, from an export with that format).
         device: `cpu`, `gpu`, or `auto` for the GPU where Paddle is built for one and finds it.
-        threads: threads on a CPU; None: as many as the process may use cores.
-        onednn: run on a CPU with oneDNN instead of Paddle's own kernels.
-        bfloat16: compute products in bfloat16 on a CPU: faster and less exact; needs oneDNN and a processor that has
-            at least AVX-512.
+        threads: threads on a CPU; None: as many as the cores that the process may use.
+        onednn: whether the engine `paddle` runs with oneDNN on a CPU, instead of Paddle's own kernels.
 
     Attributes:
+        engine: what runs the programs.
         manifest: what `export.json` says.
         processor: what prepares texts and pictures.
         labels: names of the classes, or None.
 
     Raises:
         FileNotFoundError: the folder is no export, or is not complete.
-        ValueError: options that exclude each other.
+        ValueError: an engine or a precision that cannot be used here, or options that exclude each other.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], device: Literal["auto", "cpu", "gpu"] = "auto",
-                 threads: int | None = None, onednn: bool = True, bfloat16: bool = False) -> None:
-        import paddle
-
+    def __init__(self, folder: str | os.PathLike[str],
+                 engine: Literal["auto", "paddle", "onnxruntime", "openvino"] = "auto",
+                 precision: Precision = "float32", device: Literal["auto", "cpu", "gpu"] = "auto",
+                 threads: int | None = None, onednn: bool = True) -> None:
         self.folder = Path(folder).expanduser()
         self.manifest = Manifest.read(self.folder)
-        has_gpu = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
-        if device not in ("auto", "cpu", "gpu") or (device == "gpu" and not has_gpu):
-            raise ValueError(f"device={device!r} cannot be used here; use 'auto', 'cpu'" + (" or 'gpu'" * has_gpu))
-        self.on_gpu = has_gpu and device != "cpu"
         threads = _cores() if threads is None else threads
         if threads < 1:
             raise ValueError(f"threads={threads} must be 1 or more")
-        if bfloat16 and (self.on_gpu or not onednn):
-            raise ValueError("bfloat16=True needs device='cpu' and onednn=True")
-        self.threads, self.onednn, self.bfloat16 = threads, onednn, bfloat16
+        self.engine = open_engine(engine, EngineSettings(self.folder, self.manifest.formats, precision, device, threads,
+                                                         onednn))
         labels = self.folder / LABELS_FILE
         self.labels: list[str] | None = json.loads(labels.read_text(encoding="utf-8")) if labels.is_file() else None
         self.processor = BridgeTowerProcessor.from_pretrained(self.folder)
-        self._programs: dict[str, Any] = {}
-
-    def _program(self, part: str) -> Any:
-        if part not in self._programs:
-            from paddle import inference
-
-            config = inference.Config(str(self.folder / f"{part}.json"), str(self.folder / f"{part}.pdiparams"))
-            config.disable_glog_info()
-            if self.on_gpu:
-                config.enable_use_gpu(100, 0)
-            else:
-                config.set_cpu_math_library_num_threads(self.threads)
-                # oneDNN is Paddle's default where it is built in.
-                if not self.onednn:
-                    config.disable_onednn()
-                elif self.bfloat16:
-                    config.enable_onednn_bfloat16()
-            self._programs[part] = inference.create_predictor(config)
-        return self._programs[part]
 
     def _run(self, part: str, **inputs: np.ndarray) -> list[np.ndarray]:
-        program = self._program(part)
-        for name, value in inputs.items():
-            program.get_input_handle(name).copy_from_cpu(np.ascontiguousarray(value))
-        program.run()
-        if not self.on_gpu:  # Paddle leaves one thread behind, also for what is computed dynamically
-            set_cpu_threads(cpu_threads())
-        return [program.get_output_handle(name).copy_to_cpu() for name in program.get_output_names()]
+        return self.engine.run(part, {name: np.ascontiguousarray(value) for name, value in inputs.items()})
 
     def tokenize(self, texts: str | Sequence[str]) -> dict[str, np.ndarray]:
         """`input_ids` and `attention_mask` (B, L) of texts, cut to the manifest's `max_text_len`."""
-        return self.processor.tokenizer(texts, padding=True, truncation=True, max_length=self.manifest.max_text_len)
+        return self.processor.tokenizer(texts if isinstance(texts, str) else list(texts), padding=True, truncation=True,
+                                        max_length=self.manifest.max_text_len, return_token_type_ids=False,
+                                        return_tensors="np")
 
     def prepare_images(self, images: ImageInput | Sequence[ImageInput]) -> np.ndarray:
         """`pixel_values` (M, 3, S, S) of pictures: PIL images of any mode, or uint8 arrays."""
@@ -196,7 +173,7 @@ class BridgeTowerPredictor:
         num_texts, num_images = len(texts.states), len(images.states)
         if num_texts != num_images:
             if 1 not in (num_texts, num_images):
-                raise ValueError(f"{num_texts} texts but {num_images} images; give one image a text (see `take`), or "
+                raise ValueError(f"{num_texts} texts but {num_images} images; give one image per text (see `take`), or "
                                  "one of either for all of the others")
             rows = np.zeros(max(num_texts, num_images), np.int64)
             texts, images = (texts.take(rows), images) if num_texts == 1 else (texts, images.take(rows))
@@ -204,7 +181,7 @@ class BridgeTowerPredictor:
                          attention_mask=texts.attention_mask)[0]
 
     def __call__(self, texts: str | Sequence[str], images: ImageInput | Sequence[ImageInput]) -> np.ndarray:
-        """Texts and pictures to what `fuse` returns; one picture for several texts passes its tower once."""
+        """What `fuse` returns for texts and pictures; one picture for several texts passes its tower once."""
         return self.fuse(self.encode_text(**self.tokenize(texts)), self.encode_image(self.prepare_images(images)))
 
     def best_labels(self, logits: np.ndarray) -> list[str]:

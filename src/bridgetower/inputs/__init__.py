@@ -1,6 +1,8 @@
-"""Pictures and texts to model inputs: tokenizer, image transforms, processor."""
+"""Pictures and texts to model inputs: tokenizer, image transforms, processors."""
 
-from .processor import BridgeTowerImageProcessor, BridgeTowerProcessor
+from .encoding import Encoding
+from .image_processor import BridgeTowerImageProcessor
+from .processor import BridgeTowerProcessor
 from .tokenizer import BridgeTowerTokenizer, EncodedTexts
 
-__all__ = ["BridgeTowerImageProcessor", "BridgeTowerProcessor", "BridgeTowerTokenizer", "EncodedTexts"]
+__all__ = ["BridgeTowerImageProcessor", "BridgeTowerProcessor", "BridgeTowerTokenizer", "EncodedTexts", "Encoding"]

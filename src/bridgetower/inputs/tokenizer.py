@@ -1,36 +1,42 @@
-"""Text to token ids: RoBERTa byte-level BPE and BERT WordPiece behind one small interface."""
+"""Text to token ids: RoBERTa byte-level BPE and BERT WordPiece with the interface of the port's fast tokenizers."""
 
 from __future__ import annotations
 
-import json
+import logging
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Encoding as RowEncoding
+from tokenizers import Tokenizer
 
 from ..files import write_json, write_text
-from ..known import TOKENIZERS
+from ..known import nearest
+from .encoding import Encoding
+from .hub_files import take_hub_options
+from .padding import join_rows, pad_rows
+from .special_tokens import SPECIAL_TOKEN_NAMES, token_text
+from .text_options import Padding, TextOptions, check_side
+from .tokenizer_files import DEFAULT_TOKENS, Kind, frame, read_tokenizer, tokenizer_source
+from .vocabulary import Vocabulary
 
-__all__ = ["BridgeTowerTokenizer", "EncodedTexts"]
+__all__ = ["BridgeTowerTokenizer", "EncodedTexts", "Padding"]
 
-Kind = Literal["roberta", "bert"]
-Padding = Literal["longest", "max_length"]
+logger = logging.getLogger(__name__)
 
 # Loader workers are forked after the tokenizer was used; the library's own thread pool does not survive that.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-_FILES: dict[Kind, tuple[str, ...]] = {"roberta": ("vocab.json", "merges.txt"), "bert": ("vocab.txt",)}
-#: bos, pad, eos, unk, mask of each kind. BERT names its first and last token [CLS] and [SEP].
-_SPECIAL_TOKENS: dict[Kind, tuple[str, str, str, str, str]] = {
-    "roberta": ("<s>", "<pad>", "</s>", "<unk>", "<mask>"),
-    "bert": ("[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"),
-}
 _MODEL_MAX_LENGTH = 512
-_WORD_START = "Ġ"  # how byte-level BPE writes a leading space
+_SETTINGS = ("model_max_length", "padding_side", "truncation_side", "model_input_names",
+             "clean_up_tokenization_spaces", "additional_special_tokens")
+#: Settings that the tokenizer of the library carries out; `from_pretrained` takes them.
+_LIBRARY_SETTINGS = ("add_prefix_space", "do_lower_case", "strip_accents", "tokenize_chinese_chars")
 
 
 @dataclass(frozen=True)
@@ -46,131 +52,292 @@ class EncodedTexts:
     special_tokens_mask: list[list[int]]
 
 
-class BridgeTowerTokenizer:
-    """A RoBERTa or BERT tokenizer with the ids that the model and the collator need.
+class BridgeTowerTokenizer(Vocabulary):
+    """A RoBERTa or BERT tokenizer that behaves as the port's `RobertaTokenizerFast` or `BertTokenizerFast`.
+
+    It is not a subclass of PaddleNLP's `PretrainedTokenizerFast`, whose import brings Paddle into data preparation, but
+    PaddleNLP's data collators work with it.
 
     Attributes:
         kind: "roberta" or "bert".
-        vocab_size: number of ids, special tokens included.
-        bos_token_id, pad_token_id, eos_token_id, unk_token_id, mask_token_id: special ids.
+        lowercase: whether texts are lower-cased.
+        model_max_length: the longest text that the model takes, in tokens.
+        padding_side, truncation_side: "right" or "left".
+        model_input_names: the keys of what a call returns.
+        clean_up_tokenization_spaces: whether `decode` removes the spaces before punctuation.
     """
 
-    def __init__(self, tokenizer: Tokenizer, kind: Kind, lowercase: bool = False) -> None:
+    is_fast = True
+
+    def __init__(self, tokenizer: Tokenizer, kind: Kind, lowercase: bool = False, **settings: Any) -> None:
         """Wrap a `tokenizers.Tokenizer`.
 
         Args:
             tokenizer: a BPE tokenizer with RoBERTa's special tokens, or a WordPiece one with BERT's.
             kind: which of the two.
             lowercase: whether its normaliser lower-cases (recorded by `save_pretrained`).
+            settings: attributes of this class, and special tokens by name.
 
         Raises:
-            ValueError: a special token is missing from the vocabulary.
+            ValueError: a special token is missing from the vocabulary, or an unknown setting.
         """
+        for name in settings:
+            if name not in (*_SETTINGS, *SPECIAL_TOKEN_NAMES):
+                raise ValueError(f"{name!r} is not a setting of the tokenizer"
+                                 + nearest(name, [*_SETTINGS, *SPECIAL_TOKEN_NAMES]))
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        ids = {token: tokenizer.token_to_id(token) for token in _SPECIAL_TOKENS[kind]}
-        missing = [token for token, index in ids.items() if index is None]
+        given = {name: token_text(settings[name]) for name in SPECIAL_TOKEN_NAMES if settings.get(name)}
+        super().__init__(tokenizer, kind, {**DEFAULT_TOKENS[kind], **given},
+                         settings.get("additional_special_tokens") or ())
+        missing = [text for text in self.all_special_tokens if tokenizer.token_to_id(text) is None]
         if missing:
             raise ValueError(f"the {kind} vocabulary has no {', '.join(missing)}; add these special tokens to it")
-        self._tokenizer = tokenizer
-        self._continuations: np.ndarray | None = None
-        self.kind: Kind = kind
+        if tokenizer.num_special_tokens_to_add(False) == 0:
+            frame(tokenizer, kind, self._special)
+        self._lock = threading.Lock()  # truncation is a state of the library's tokenizer
         self.lowercase = lowercase
-        self.vocab_size: int = tokenizer.get_vocab_size(with_added_tokens=True)
-        self.bos_token_id, self.pad_token_id, self.eos_token_id, self.unk_token_id, self.mask_token_id = ids.values()
+        self.name_or_path = ""
+        self.model_max_length = _length(settings.get("model_max_length"))
+        self.padding_side: str = settings.get("padding_side") or "right"
+        self.truncation_side: str = settings.get("truncation_side") or "right"
+        check_side("padding_side", self.padding_side)
+        check_side("truncation_side", self.truncation_side)
+        self.clean_up_tokenization_spaces = bool(settings.get("clean_up_tokenization_spaces"))
+        names = ["input_ids", "attention_mask"] if kind == "roberta" else ["input_ids", "token_type_ids",
+                                                                          "attention_mask"]
+        self.model_input_names: list[str] = list(settings.get("model_input_names") or names)
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | os.PathLike[str]) -> BridgeTowerTokenizer:
-        """Read a folder with tokenizer.json, vocab.json and merges.txt, or vocab.txt; or fetch a known name.
+    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], **settings: Any) -> BridgeTowerTokenizer:
+        """Read a folder with tokenizer.json, vocab.json and merges.txt, or vocab.txt; or fetch them from the hub.
 
-        A vocab.txt is lower-cased when tokenizer_config.json has `do_lower_case`, or else when the folder's name
-        contains "uncased".
+        A vocab.txt is lower-cased when tokenizer_config.json has `do_lower_case`, or else when the name contains
+        "uncased".
+
+        Args:
+            name_or_folder: a folder, a known name such as roberta-base, or `owner/name` on the Hugging Face hub.
+            settings: settings of the constructor, `add_prefix_space` (RoBERTa), `do_lower_case`, `strip_accents`,
+                `tokenize_chinese_chars` (BERT) that replace those of the files; and options of the download
+                (`revision`, `cache_dir`, `token`, `local_files_only`, `force_download`, `subfolder`).
 
         Raises:
-            FileNotFoundError: neither a folder nor a known name, or the folder lacks the files.
-            ConnectionError: a known name that could not be downloaded.
+            FileNotFoundError: neither a folder nor a name, or files are missing.
+            ValueError: a damaged file, or an unknown setting.
+            ConnectionError: the download failed.
         """
-        folder = Path(name_or_folder).expanduser()
-        if not folder.is_dir():
-            folder = _download(str(name_or_folder))
-        if (folder / "tokenizer.json").is_file():
-            return _from_tokenizer_json(folder / "tokenizer.json")
-        if all((folder / file).is_file() for file in _FILES["roberta"]):
-            return cls(_byte_level_bpe(models.BPE.from_file(*(str(folder / file) for file in _FILES["roberta"]))),
-                       "roberta")
-        if (folder / "vocab.txt").is_file():
-            lowercase = _lowercases(folder, str(name_or_folder))
-            return cls(_word_piece(folder / "vocab.txt", lowercase), "bert", lowercase)
-        raise FileNotFoundError(
-            f"{folder} holds no tokenizer: expected tokenizer.json, vocab.json with merges.txt, or vocab.txt"
-        )
+        source = tokenizer_source(name_or_folder, take_hub_options(settings))
+        known = (*_SETTINGS, *SPECIAL_TOKEN_NAMES, *_LIBRARY_SETTINGS)
+        for name in settings:
+            if name not in known:
+                raise ValueError(f"{name!r} is not a setting of the tokenizer{nearest(name, known)}")
+        try:
+            stored = read_tokenizer(source, settings)
+            chosen = {name: value for name, value in stored.settings.items()
+                      if name in (*_SETTINGS, *SPECIAL_TOKEN_NAMES)}
+            lowercase = stored.kind == "bert" and bool(getattr(stored.tokenizer.normalizer, "lowercase", False))
+            tokenizer = cls(stored.tokenizer, stored.kind, lowercase, **chosen)
+        except (ValueError, TypeError, AttributeError) as error:
+            message = str(error)
+            raise ValueError(message if str(source) in message else f"{source}: {message}") from error
+        tokenizer.name_or_path = str(name_or_folder)
+        return tokenizer
 
-    def __len__(self) -> int:
-        return self.vocab_size
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
+        """Write tokenizer.json and tokenizer_config.json, which the port's fast tokenizers read too; their paths."""
+        target = Path(folder).expanduser()
+        config: dict[str, Any] = {name: text for name, text in self._special.items() if text}
+        config["tokenizer_class"] = "RobertaTokenizer" if self.kind == "roberta" else "BertTokenizer"
+        if self.kind == "roberta":
+            config["add_prefix_space"] = self.add_prefix_space
+        else:
+            normalizer = self._tokenizer.normalizer
+            config |= {"do_lower_case": self.lowercase, "strip_accents": getattr(normalizer, "strip_accents", None),
+                       "tokenize_chinese_chars": getattr(normalizer, "handle_chinese_chars", True)}
+        for name in _SETTINGS:
+            config[name] = getattr(self, name)
+        write_text(target / "tokenizer.json", self._tokenizer.to_str(pretty=True))
+        write_json(target / "tokenizer_config.json", config)
+        return str(target / "tokenizer_config.json"), str(target / "tokenizer.json")
 
-    def encode(self, texts: Sequence[str | tuple[str, str]], max_length: int) -> EncodedTexts:
-        """Token ids `bos ... eos` of each text, at most `max_length` of them (the end of the text is cut off).
+    def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
+                        ) -> tuple[str, ...]:
+        """Write vocab.json and merges.txt, or vocab.txt, without added tokens; their paths."""
+        with TemporaryDirectory() as folder:
+            names = [Path(path).name for path in self._tokenizer.model.save(folder, filename_prefix)]
+            texts = [(Path(folder) / name).read_text(encoding="utf-8") for name in names]
+        paths = [Path(save_directory).expanduser() / name for name in names]
+        for path, text in zip(paths, texts, strict=True):
+            write_text(path, text)
+        return tuple(map(str, paths))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return (f"{type(self).__name__}(kind={self.kind!r}, size={len(self)}, model_max_length="
+                f"{self.model_max_length}, special_tokens={self.special_tokens_map})")
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids of the vocabulary, without tokens that were added to it."""
+        return self._tokenizer.get_vocab_size(with_added_tokens=False)
+
+    @property
+    def add_prefix_space(self) -> bool:
+        """Whether the first word is encoded as if a space stood before it."""
+        return bool(getattr(self._tokenizer.pre_tokenizer, "add_prefix_space", False))
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        """Room for a text, in tokens."""
+        return self.model_max_length - self.num_special_tokens_to_add()
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """Room for the two texts of a pair, in tokens."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
+
+    def __call__(self, text: Any = None, text_pair: Any = None, **options: Any) -> Encoding:
+        """Encode one text or several, or pairs of texts.
+
+        Args:
+            text: a text, a list of B texts, or a list of B pairs (tuples).
+            text_pair: the second text of each.
+            options: see `TextOptions`.
+
+        Returns:
+            `input_ids`, `attention_mask` and, for BERT, `token_type_ids`: (B, L) int64 with `return_tensors`; else
+            lists, without the B for one text.
+
+        Raises:
+            ValueError: something that is no text, an unknown option, or rows of different lengths for a tensor.
+        """
+        chosen = TextOptions.of(options, self.model_max_length)
+        rows, is_batch = _rows(text, text_pair, chosen.is_split_into_words)
+        if chosen.is_split_into_words and self.kind == "roberta" and not self.add_prefix_space:
+            raise ValueError("is_split_into_words=True needs a tokenizer with add_prefix_space=True; pass that to "
+                             "from_pretrained")
+        samples = self._encode(rows, chosen)
+        self._pad_rows(samples, chosen)
+        encodings = [each for sample in samples
+                     for each in ([sample, *sample.overflowing] if chosen.return_overflowing_tokens else [sample])]
+        data = self._columns(encodings, chosen)
+        if chosen.return_overflowing_tokens:
+            counts = [1 + len(sample.overflowing) for sample in samples]
+            data["overflow_to_sample_mapping"] = np.repeat(np.arange(len(samples)), counts).tolist()
+        self._warn_of_length(encodings, chosen)
+        if not is_batch and chosen.return_tensors is None and not chosen.return_overflowing_tokens:
+            data = {name: value[0] if isinstance(value[0], list) else value for name, value in data.items()}
+        return Encoding(data, encodings, chosen.return_tensors)
+
+    def _encode(self, rows: list[Any], options: TextOptions) -> list[RowEncoding]:
+        """Rows as the library encodes them, truncated."""
+        special = 0
+        if options.add_special_tokens:
+            special = self.num_special_tokens_to_add(any(isinstance(row, tuple) for row in rows))
+        truncates, length = options.truncation != "do_not_truncate", options.max_length or 0
+        if truncates and length < special:
+            raise ValueError(f"max_length={length} leaves no room for the {special} special tokens; use {special + 1} "
+                             "or more")
+        with self._lock:
+            try:
+                if truncates:
+                    self._tokenizer.enable_truncation(
+                        length, stride=options.stride, strategy=options.truncation,
+                        direction=options.truncation_side or self.truncation_side)
+                self._tokenizer.encode_special_tokens = options.split_special_tokens
+                return self._tokenizer.encode_batch(rows, options.is_split_into_words, options.add_special_tokens)
+            except TypeError as error:
+                raise ValueError(f"texts must be strings, or lists of words with is_split_into_words=True: {error}"
+                                 ) from error
+            except BaseException as error:  # the Rust side raises bare Exceptions, and panics that are not even those
+                if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                    raise
+                raise ValueError(f"the texts cannot be truncated by {options.truncation!r} to {length} tokens with "
+                                 f"stride={options.stride}: {error}") from error
+            finally:
+                self._tokenizer.no_truncation()
+                self._tokenizer.encode_special_tokens = False
+
+    def _pad_rows(self, rows: list[RowEncoding], options: TextOptions) -> None:
+        """Pad encoded rows in place."""
+        if options.padding != "do_not_pad" and rows:
+            width = options.width(max(len(row) for row in rows))
+            for row in rows:
+                row.pad(width, direction=options.padding_side or self.padding_side, pad_id=self._padding_id(),
+                        pad_type_id=self.pad_token_type_id, pad_token=self._special["pad_token"])
+
+    def _padding_id(self) -> int:
+        index = self.pad_token_id
+        if index is None:
+            raise ValueError("the tokenizer has no padding token; set tokenizer.pad_token")
+        return index
+
+    def _columns(self, rows: list[RowEncoding], options: TextOptions) -> dict[str, Any]:
+        """The values of each row that were asked for, by name."""
+        types, mask = options.return_token_type_ids, options.return_attention_mask
+        wanted: dict[str, tuple[bool, Callable[[RowEncoding], Any]]] = {
+            "input_ids": (True, lambda row: row.ids),
+            "token_type_ids": ("token_type_ids" in self.model_input_names if types is None else types,
+                               lambda row: row.type_ids),
+            "attention_mask": ("attention_mask" in self.model_input_names if mask is None else mask,
+                               lambda row: row.attention_mask),
+            "special_tokens_mask": (options.return_special_tokens_mask, lambda row: row.special_tokens_mask),
+            "offset_mapping": (options.return_offsets_mapping, lambda row: row.offsets),
+            "length": (options.return_length, len),
+        }
+        return {name: [read(row) for row in rows] for name, (asked, read) in wanted.items() if asked}
+
+    def _warn_of_length(self, rows: list[RowEncoding], options: TextOptions) -> None:
+        longest = max((len(row) for row in rows), default=0)
+        if options.verbose and options.max_length is None and longest > self.model_max_length:
+            logger.warning("a text of %d tokens is longer than the %d that the model takes; pass truncation=True",
+                           longest, self.model_max_length)
+
+    def encode(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
+        """The `input_ids` of one text or one pair: a list, or (1, L) with `return_tensors`."""
+        return self(text, text_pair, **options)["input_ids"]
+
+    def encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> Encoding:
+        """What calling the tokenizer does, for one text."""
+        return self(text, text_pair, **options)
+
+    def batch_encode_plus(self, batch_text_or_text_pairs: Sequence[Any], **options: Any) -> Encoding:
+        """What calling the tokenizer does, for a list of texts or of pairs."""
+        return self(batch_text_or_text_pairs, **options)
+
+    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **options: Any
+                 ) -> list[str]:
+        """The tokens of one text."""
+        return self(text, pair, add_special_tokens=add_special_tokens, **options).tokens()
+
+    def encode_texts(self, texts: Sequence[str | tuple[str, str]], max_length: int) -> EncodedTexts:
+        """Token ids `bos ... eos` of each text, at most `max_length` of them: what the data collator needs, and fast.
 
         A pair of texts becomes `bos A eos eos B eos` (BERT: `bos A eos B eos`), the longer text being cut first.
         """
         if max_length < 2:
             raise ValueError(f"max_length={max_length} leaves no room for the first and last token; use 3 or more")
-        if any(isinstance(text, tuple) for text in texts):
-            return self._encode_pairs(texts, max_length)  # type: ignore[arg-type]
-        bos, eos, room = self.bos_token_id, self.eos_token_id, max_length - 2
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        ids = [[bos, *encoding.ids[:room], eos] for encoding in encodings]
-        return EncodedTexts(ids, [[1, *[0] * (len(row) - 2), 1] for row in ids])
+        is_pair = any(isinstance(text, tuple) for text in texts)
+        special = self.num_special_tokens_to_add(is_pair)
+        if is_pair and max_length < special + 2:
+            raise ValueError(f"max_length={max_length} leaves no room for two texts; use {special + 2} or more")
+        with self._lock:
+            self._tokenizer.enable_truncation(max_length)
+            try:
+                encodings = self._tokenizer.encode_batch_fast(list(texts))
+            finally:
+                self._tokenizer.no_truncation()
+        return EncodedTexts([each.ids for each in encodings], [each.special_tokens_mask for each in encodings])
 
-    def _encode_pairs(self, pairs: Sequence[tuple[str, str]], max_length: int) -> EncodedTexts:
-        bos, eos = self.bos_token_id, self.eos_token_id
-        between = [eos, eos] if self.kind == "roberta" else [eos]
-        room = max_length - 2 - len(between)
-        if room < 2:
-            raise ValueError(f"max_length={max_length} leaves no room for two texts; use {4 + len(between)} or more")
-        flat = self._tokenizer.encode_batch_fast([text for pair in pairs for text in pair], add_special_tokens=False)
-        ids, special = [], []
-        for first, second in zip(flat[::2], flat[1::2], strict=True):
-            a, b = len(first.ids), len(second.ids)
-            if a + b > room:
-                short = min(a, b, room // 2)
-                a, b = (short, room - short) if a <= b else (room - short, short)
-            ids.append([bos, *first.ids[:a], *between, *second.ids[:b], eos])
-            special.append([1, *[0] * a, *[1] * len(between), *[0] * b, 1])
-        return EncodedTexts(ids, special)
-
-    def __call__(
-        self,
-        text: str | Sequence[str],
-        padding: bool | Padding = False,
-        truncation: bool = False,
-        max_length: int | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Encode one text or several as `input_ids` and `attention_mask`, both (B, L) int64.
-
-        Args:
-            text: one text (B = 1) or B texts.
-            padding: True or "longest" pads to the longest text, "max_length" to `max_length`, False not at all.
-            truncation: cut texts longer than `max_length`.
-            max_length: in tokens, special tokens included; 512 by default.
-
-        Raises:
-            ValueError: texts of different length without padding, or an unknown kind of padding.
-        """
-        if padding not in (False, True, "longest", "max_length"):
-            raise ValueError(f"padding={padding!r} is unknown; use False, True, 'longest' or 'max_length'")
-        texts = [text] if isinstance(text, str) else list(text)
-        limit = _MODEL_MAX_LENGTH if max_length is None else max_length
-        rows = self.encode(texts, limit if truncation else np.iinfo(np.int32).max).ids
-        lengths = {len(row) for row in rows}
-        if padding is False and len(lengths) > 1:
-            raise ValueError(f"texts of {len(lengths)} different lengths do not form an array; pass padding=True")
-        width = max(lengths, default=0)
-        if padding == "max_length":
-            width = max(width, limit)
-        return self.pad(rows, width)
-
-    def pad(self, rows: Sequence[Sequence[int]], width: int) -> dict[str, np.ndarray]:
+    def pad_ids(self, rows: Sequence[Sequence[int]], width: int) -> dict[str, np.ndarray]:
         """Fill rows of ids with padding up to `width`: `input_ids` and `attention_mask`, (B, width) int64."""
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
         attention_mask = np.arange(width) < lengths[:, None]
@@ -179,110 +346,66 @@ class BridgeTowerTokenizer:
             input_ids[attention_mask] = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
         return {"input_ids": input_ids, "attention_mask": attention_mask.astype(np.int64)}
 
-    def is_continuation(self, ids: np.ndarray) -> np.ndarray:
-        """Whether each id continues the word of the id before it (any shape in, the same shape out, bool)."""
-        if self._continuations is None:
-            table = np.zeros(self.vocab_size, dtype=bool)
-            for token, index in self._tokenizer.get_vocab(with_added_tokens=True).items():
-                inside = token.startswith("##") if self.kind == "bert" else not token.startswith(_WORD_START)
-                table[index] = inside and token not in _SPECIAL_TOKENS[self.kind]
-            self._continuations = table
-        return self._continuations[ids]
+    def pad(
+        self,
+        encoded_inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+        verbose: bool = True,
+    ) -> Encoding:
+        """Pad what was encoded before: one row, several rows in one mapping, or a list of mappings (a collator's).
 
-    def decode(self, ids: Sequence[int] | np.ndarray, skip_special_tokens: bool = False) -> str:
-        """The text of one row of ids."""
-        return self._tokenizer.decode([int(index) for index in ids], skip_special_tokens=skip_special_tokens)
+        Args:
+            encoded_inputs: mappings with `input_ids`; other inputs than those of a tokenizer are stacked as they are.
+            padding, max_length, pad_to_multiple_of, padding_side, return_attention_mask, return_tensors, verbose: see
+                `TextOptions`.
 
-    def batch_decode(
-        self, rows: Sequence[Sequence[int]] | np.ndarray, skip_special_tokens: bool = False
-    ) -> list[str]:
-        """The texts of several rows of ids."""
-        return [self.decode(row, skip_special_tokens) for row in rows]
-
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write tokenizer.json and tokenizer_config.json, which Hugging Face's fast tokenizers read as well."""
-        target = Path(folder).expanduser()
-        bos, pad, eos, unk, mask = _SPECIAL_TOKENS[self.kind]
-        config: dict[str, object] = {"pad_token": pad, "unk_token": unk, "mask_token": mask}
-        if self.kind == "roberta":
-            config |= {"tokenizer_class": "RobertaTokenizer", "bos_token": bos, "eos_token": eos, "cls_token": bos,
-                       "sep_token": eos, "add_prefix_space": False}
-        else:
-            config |= {"tokenizer_class": "BertTokenizer", "cls_token": bos, "sep_token": eos,
-                       "do_lower_case": self.lowercase}
-        config["model_max_length"] = _MODEL_MAX_LENGTH
-        write_text(target / "tokenizer.json", self._tokenizer.to_str(pretty=True))
-        write_json(target / "tokenizer_config.json", config)
+        Raises:
+            ValueError: no `input_ids`, or a different number of rows.
+        """
+        given = {"padding": padding, "max_length": max_length, "pad_to_multiple_of": pad_to_multiple_of,
+                 "padding_side": padding_side, "return_tensors": return_tensors, "verbose": verbose}
+        options = TextOptions.of({**given, "truncation": False}, self.model_max_length)
+        if return_attention_mask is None:
+            return_attention_mask = "attention_mask" in self.model_input_names
+        fill = {"input_ids": self._padding_id(), "token_type_ids": self.pad_token_type_id}
+        return pad_rows(join_rows(encoded_inputs), options, fill, options.padding_side or self.padding_side,
+                        return_attention_mask)
 
 
-def _from_tokenizer_json(path: Path) -> BridgeTowerTokenizer:
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the Rust side raises bare Exceptions
-        raise ValueError(f"{path} is not a tokenizer file: {error}") from error
-    if isinstance(tokenizer.model, models.BPE):
-        return BridgeTowerTokenizer(tokenizer, "roberta")
-    if isinstance(tokenizer.model, models.WordPiece):
-        return BridgeTowerTokenizer(tokenizer, "bert", bool(getattr(tokenizer.normalizer, "lowercase", False)))
-    raise ValueError(f"{path} holds a {type(tokenizer.model).__name__} model; BridgeTower reads BPE or WordPiece")
+def _length(value: Any) -> int:
+    """The longest text that a model takes, in tokens."""
+    if value is None:
+        return _MODEL_MAX_LENGTH
+    if not isinstance(value, int | float) or value < 1:
+        raise ValueError(f"model_max_length={value!r} must be a positive number of tokens")
+    return int(value)
 
 
-def _byte_level_bpe(model: models.BPE) -> Tokenizer:
-    """RoBERTa's pipeline around a BPE model; a missing mask token becomes the last id."""
-    tokenizer = Tokenizer(model)
-    bos, pad, eos, unk, mask = _SPECIAL_TOKENS["roberta"]
-    # Splitting does not strip: only `<mask>` swallows the space before it, as in the original tokenizer.
-    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in (bos, pad, eos, unk)])
-    tokenizer.add_special_tokens([AddedToken(mask, lstrip=True, normalized=False)])
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.RobertaProcessing(
-        (eos, tokenizer.token_to_id(eos)), (bos, tokenizer.token_to_id(bos)), trim_offsets=True, add_prefix_space=False
-    )
-    return tokenizer
+def _rows(text: Any, text_pair: Any, is_split: bool) -> tuple[list[Any], bool]:
+    """What to encode, pairs as tuples, and whether it is a list of texts rather than one."""
+    for name, value in (("text", text), ("text_pair", text_pair)):
+        if not _is_text(value) and not (name == "text_pair" and value is None):
+            raise ValueError(f"{name} must be a string or a list of strings, got {type(value).__name__}"
+                             + (f" of {type(value[0]).__name__}" if isinstance(value, list | tuple) and value else ""))
+    is_batch = isinstance(text, list | tuple) and (not is_split or bool(text) and isinstance(text[0], list | tuple))
+    if not is_batch:
+        return [(text, text_pair) if text_pair else text], False
+    if text_pair is None:
+        return [tuple(row) if isinstance(row, list) and not is_split else row for row in text], True
+    if isinstance(text_pair, str) or len(text_pair) != len(text):
+        count = 1 if isinstance(text_pair, str) else len(text_pair)
+        raise ValueError(f"{len(text)} texts but {count} in text_pair; give each text its own")
+    return list(zip(text, text_pair, strict=True)), True
 
 
-def _word_piece(vocabulary: Path, lowercase: bool) -> Tokenizer:
-    """BERT's pipeline around a vocab.txt."""
-    tokens = vocabulary.read_text(encoding="utf-8").splitlines()
-    model = models.WordPiece({token: index for index, token in enumerate(tokens)}, unk_token="[UNK]",
-                             max_input_chars_per_word=100)
-    tokenizer = Tokenizer(model)
-    known = [token for token in _SPECIAL_TOKENS["bert"] if token in tokens]
-    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in known])
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece(prefix="##")
-    if "[SEP]" in known and "[CLS]" in known:
-        tokenizer.post_processor = processors.BertProcessing(
-            ("[SEP]", tokenizer.token_to_id("[SEP]")), ("[CLS]", tokenizer.token_to_id("[CLS]"))
-        )
-    return tokenizer
-
-
-def _lowercases(folder: Path, name: str) -> bool:
-    config = folder / "tokenizer_config.json"
-    if config.is_file():
-        setting = json.loads(config.read_text(encoding="utf-8")).get("do_lower_case")
-        if setting is not None:
-            return bool(setting)
-    return "uncased" in name or "uncased" in folder.resolve().name
-
-
-def _download(name: str) -> Path:
-    """Fetch a known tokenizer into the hub's cache; the folder that holds its files."""
-    if name not in TOKENIZERS:
-        raise FileNotFoundError(
-            f"tokenizer {name!r} is neither a folder nor one of {', '.join(TOKENIZERS)}; "
-            "pass a folder with tokenizer.json, vocab.json with merges.txt, or vocab.txt"
-        )
-    repository, kind = TOKENIZERS[name].hub, TOKENIZERS[name].kind
-    from huggingface_hub import hf_hub_download  # slow to import, and only needed here
-
-    try:
-        return Path([hf_hub_download(repository, file) for file in _FILES[kind]][0]).parent
-    except Exception as error:  # the client raises a dozen unrelated types for "no network"
-        raise ConnectionError(
-            f"cannot download tokenizer {name!r} ({repository}): {error}; "
-            f"without network pass a folder that holds {' and '.join(_FILES[kind])}"
-        ) from error
+def _is_text(value: Any) -> bool:
+    while isinstance(value, list | tuple):
+        if not value:
+            return True
+        value = value[0]
+    return isinstance(value, str)

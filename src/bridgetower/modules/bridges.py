@@ -1,4 +1,4 @@
-"""Bridges: how a cross-modal layer takes in the tower state of its level (paper, section 3.4 and table 1)."""
+"""Bridges merge the tower state of a level into the cross-modal state (paper, section 3.4 and table 1)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from ..config import BridgeTowerConfig
+from ..kernels import gelu
 from .attention import MultiHeadAttention
-from .layers import LayerNorm, Linear, gelu
+from .layers import LayerNorm, Linear
 
 __all__ = ["Bridge"]
 
@@ -30,7 +31,7 @@ class Bridge(nn.Layer):
         if kind == "gate":
             self.gate = self.create_parameter([width], default_initializer=nn.initializer.Constant(0.5))
         elif kind in ("dynamic_gate", "linear", "add_linear"):
-            # Without biases, as the paper writes its maps; biases in (h) would exceed its table's count.
+            # Without biases, as in the paper's formulas: with them, (h) would have more parameters than in its table.
             self.linear = Linear(2 * width, width, bias_attr=False)
         elif kind == "mlp":
             self.fc1 = Linear(2 * width, 2 * width, bias_attr=False)
@@ -47,6 +48,7 @@ class Bridge(nn.Layer):
         self.norm = LayerNorm(width, config.layer_norm_eps)
 
     def _combine(self, x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, L, D) twice and (B, 1, 1, L) -> (B, L, D)."""
         kind = self.kind
         if kind == "add":
             return x + y
@@ -71,6 +73,7 @@ class Bridge(nn.Layer):
         return mixed if kind == "linear" else x + y + mixed
 
     def _mlp(self, x: Tensor) -> Tensor:
+        """(B, L, D or 2D) -> (B, L, D)."""
         return self.fc2(gelu(self.fc1(x)))
 
     def forward(self, cross_state: Tensor, tower_state: Tensor, mask: Tensor | None = None) -> Tensor:

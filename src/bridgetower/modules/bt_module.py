@@ -2,69 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from itertools import chain, repeat
+from typing import Any
 
 import paddle
 from paddle import Tensor, nn
-from paddlenlp.transformers import PretrainedModel
 
 from ..config import BridgeTowerConfig
+from ..kernels import add_bias, share_rows
 from .attention import additive_mask
 from .bert_model import TextTower
 from .bridges import Bridge
 from .clip_model import ImageTower
-from .cpu import share_rows
-from .heads import LayerGate, MLMHead, Pooler
+from .heads import LayerGate, Pooler
 from .layers import LayerNorm, Linear
-from .loading import LoadingMixin
 from .outputs import BridgeTowerModelOutput
+from .pretrained import BridgeTowerPretrainedModel
 from .recompute import run_layer
 from .transformer import BertCrossLayer
 
-__all__ = ["BridgeTowerModel", "BridgeTowerPretrainedModel"]
-
-#: Which rows of the last cross-modal layer a caller reads: all, the first token of each modality, or the text side.
-Needed = Literal["all", "first", "text"]
-
-
-class BridgeTowerPretrainedModel(LoadingMixin, PretrainedModel):
-    """Base of all models here: configuration, initialisation, loading and saving."""
-
-    config_class = BridgeTowerConfig
-    base_model_prefix = "bridgetower"
-    #: Settings that a class needs whatever the configuration says, for instance the number of its classes.
-    required_settings: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, config: BridgeTowerConfig) -> None:
-        if any(getattr(config, name) != value for name, value in self.required_settings.items()):
-            config = config.replace(**self.required_settings)
-        super().__init__(config)
-
-    def _init_weights(self, layer: nn.Layer) -> None:
-        # As the original's `init_weights`: normal weights, zero biases, LayerNorm left at one and zero.
-        normal = nn.initializer.Normal(std=self.config.initializer_range)
-        if isinstance(layer, (nn.Linear, nn.Embedding, nn.Conv2D)):
-            normal(layer.weight)
-            if getattr(layer, "bias", None) is not None:
-                nn.initializer.Constant(0.0)(layer.bias)
-        elif isinstance(layer, ImageTower):
-            normal(layer.class_embedding)
-            normal(layer.position_embedding)
-        elif isinstance(layer, MLMHead):
-            normal(layer.decoder_weight)
+__all__ = ["BridgeTowerModel", "hidden_states"]
 
 
 class BridgeTowerModel(BridgeTowerPretrainedModel):
     """The bare model (paper, figure 2), or with `num_bridges=0` the two-tower METER baseline.
 
-    Its parts serve callers with other plans: `encode_text` and `encode_image` run a tower once, `project_text` and
-    `project_image` bring its states to the cross-modal width, `fuse` runs the cross-modal layers on them.
+    Each stage can be called alone: `encode_text` and `encode_image` run a tower, `project_text` and `project_image` map
+    its states to the cross-modal width, and `fuse` runs the cross-modal layers on them.
     """
 
     def __init__(self, config: BridgeTowerConfig) -> None:
         super().__init__(config)
-        width, depth, num_bridges = config.hidden_size, config.num_hidden_layers, config.num_bridges
-        self.num_bridges = num_bridges
+        width, num_bridges = config.hidden_size, config.num_bridges
+        self.num_states = max(num_bridges, 1)
         self.text_tower = TextTower(config.text_config)
         self.image_tower = ImageTower(config.vision_config)
         self.text_projection = Linear(config.text_config.hidden_size, width)
@@ -81,7 +51,6 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
         self.image_bridges = nn.LayerList([Bridge(config) for _ in range(1, num_bridges)])
         self.text_pooler = Pooler(width)
         self.image_pooler = Pooler(width)
-        self.depth = depth
         self.enable_recompute = False
 
     @staticmethod
@@ -97,94 +66,211 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
         """The word embeddings of the text tower."""
         return self.text_tower.embeddings.word_embeddings
 
-    @share_rows
-    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
-        """Run the text tower: (B, L) -> its top states (B, L, W), one a bridge (or one without bridges)."""
-        if self.text_gate is None:
-            return self.text_tower(input_ids, attention_mask, max(self.num_bridges, 1))
-        return [self.text_gate(self.text_tower(input_ids, attention_mask, len(self.text_tower.layers)))]
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the word embeddings of the text tower."""
+        self.text_tower.embeddings.word_embeddings = value
 
     @share_rows
-    def encode_image(self, pixel_values: Tensor) -> list[Tensor]:
-        """Run the image tower: (B, 3, S, S) -> its top states (B, N, W), one a bridge (or one without bridges)."""
-        if self.image_gate is None:
-            return self.image_tower(pixel_values, max(self.num_bridges, 1))
-        return [self.image_gate(self.image_tower(pixel_values, len(self.image_tower.layers)))]
+    def encode_text(self, input_ids: Tensor | None, attention_mask: Tensor, inputs_embeds: Tensor | None = None
+                    ) -> list[Tensor]:
+        """Run the text tower: (B, L) -> its top states (B, L, W), one per bridge (or one without bridges).
+
+        `inputs_embeds` (B, L, W), embedded words, may stand in for `input_ids`.
+        """
+        if self.text_gate is None:
+            return self.text_tower(input_ids, attention_mask, self.num_states, inputs_embeds)
+        return [self.text_gate(self.text_tower(input_ids, attention_mask, len(self.text_tower.layers), inputs_embeds))]
+
+    @share_rows
+    def encode_image(self, pixel_values: Tensor | None, image_embeds: Tensor | None = None,
+                     interpolate_pos_encoding: bool = False) -> list[Tensor]:
+        """Run the image tower: (B, 3, S, S) -> its top states (B, N, W), one per bridge (or one without bridges).
+
+        `image_embeds` (B, N, W), the input of the first block, may stand in for `pixel_values`.
+        """
+        count = self.num_states if self.image_gate is None else len(self.image_tower.layers)
+        states = self.image_tower(pixel_values, count, image_embeds, interpolate_pos_encoding)
+        return states if self.image_gate is None else [self.image_gate(states)]
+
+    def encode_with_hidden_states(
+        self, input_ids: Tensor | None, attention_mask: Tensor, pixel_values: Tensor | None,
+        inputs_embeds: Tensor | None = None, image_embeds: Tensor | None = None, interpolate_pos_encoding: bool = False,
+    ) -> tuple[list[Tensor], list[Tensor], tuple[list[Tensor], list[Tensor]]]:
+        """Run both towers and keep the states of all their layers.
+
+        Returns:
+            What `encode_text` and `encode_image` return for the same arguments, and all states of the text tower
+            (B, L, W) and of the image tower (B, N, W) before its last LayerNorm, the embeddings first.
+        """
+        text_tower, image_tower = self.text_tower, self.image_tower
+        every_text = text_tower(input_ids, attention_mask, len(text_tower.layers) + 1, inputs_embeds)
+        every_image = image_tower(pixel_values, len(image_tower.layers) + 1, image_embeds, interpolate_pos_encoding,
+                                  with_last_norm=False)
+        text, image = every_text[-self.num_states:], every_image[-self.num_states:]
+        if self.text_gate is not None:
+            text = [self.text_gate(every_text[1:])]
+            image = every_image[1:]
+        image = [image_tower.post_norm(state) for state in image]
+        image = image if self.image_gate is None else [self.image_gate(image)]
+        return text, image, (every_text, every_image)
+
+    def _token_type(self, index: int) -> Tensor:
+        """Embedding (D,) of a token type: 0 for texts, 1 for images, 2 for the second image of NLVR2."""
+        return self.token_type_embeddings(paddle.full([], index, "int64"))
 
     def project_text(self, states: list[Tensor]) -> list[Tensor]:
-        """(B, L, W) text states -> (B, L, D), with the token-type embedding of texts."""
-        return [self.text_projection(state, self.token_type_embeddings.weight[0]) for state in states]
+        """Map text states to the cross-modal width and add the token type of texts, (B, L, W) -> (B, L, D)."""
+        token_type = self._token_type(0)
+        return [add_bias(self.text_projection(state), token_type) for state in states]
 
     def project_image(self, states: list[Tensor], token_type: int = 1) -> list[Tensor]:
-        """(B, N, W) image states -> (B, N, D), with a token-type embedding (1; 2 for the second image of NLVR2)."""
-        return [self.image_projection(state, self.token_type_embeddings.weight[token_type]) for state in states]
+        """Map image states to the cross-modal width and add a token type, (B, N, W) -> (B, N, D)."""
+        embedding = self._token_type(token_type)
+        return [add_bias(self.image_projection(state), embedding) for state in states]
 
     @share_rows
     def fuse(self, text_states: list[Tensor], image_states: list[Tensor], attention_mask: Tensor,
-             needed: Needed = "all") -> BridgeTowerModelOutput:
+             first_token_only: bool = False, text_only: bool = False, output_hidden_states: bool = False,
+             output_attentions: bool = False) -> BridgeTowerModelOutput:
         """Run the cross-modal layers on projected tower states.
 
         Args:
             text_states: (B, L, D) projected text states, lowest level first.
             image_states: (B, N, D) projected image states.
             attention_mask: (B, L), 1 = real token.
-            needed: what the caller reads. `first` computes the last layers for the first tokens only, and `text`
-                leaves out the last image layer and the poolers; what is returned is the same as with `all`.
+            first_token_only: compute the last layers only for the first token of each modality, which the poolers read.
+            text_only: leave out the last image layer and the poolers, which the text features do not depend on.
+            output_hidden_states: whether to return the states of each layer.
+            output_attentions: whether to return the weights of each layer.
 
         Returns:
-            `text_features` and `image_features` (one row a sample with `first`), `pooler_output` except with `text`.
+            `text_features` (B, L, D), `image_features` (B, N, D) and `pooler_output` (B, 2D); the features have one
+            token with `first_token_only`, and only the text features are there with `text_only`. `hidden_states`:
+            per layer its text and its image states. `attentions`: per layer the weights of text self-attention
+            (B, H, L, L), image self-attention (B, H, N, N), text to image (B, H, L, N) and image to text (B, H, N, L).
         """
+        states: list[tuple[Tensor, Tensor]] = []
+        weights: list[tuple[Tensor, ...]] = []
         mask = additive_mask(attention_mask)
         text, image = self.text_input_norm(text_states[0]), self.image_input_norm(image_states[0])
-        for level in range(self.depth):
-            if 0 < level < self.num_bridges:
-                text = self.text_bridges[level - 1](text, text_states[level], mask)
-                image = self.image_bridges[level - 1](image, image_states[level])
-            is_last = level == self.depth - 1
-            rows = 1 if is_last and needed == "first" else None
-            text, image = self._cross(level, text, image, mask, rows, with_image=not (is_last and needed == "text"))
-        if needed == "text":
+        for text_layer, image_layer, bridges in self._levels(text_states[1:], image_states[1:]):
+            if bridges is not None:
+                text_bridge, text_state, image_bridge, image_state = bridges
+                text, image = text_bridge(text, text_state, mask), image_bridge(image, image_state)
+            is_last = text_layer is self.cross_modal_text_layers[-1]
+            num_queries = 1 if is_last and first_token_only else None
+            # Each layer reads the input of the other one, not its output.
+            of_text, of_image = _weight_lists(output_attentions)
+            next_text = run_layer(self, text_layer, text, image, mask, None, num_queries, of_text)
+            if not (is_last and text_only):
+                image = run_layer(self, image_layer, image, text, None, mask, num_queries, of_image)
+            text = next_text
+            if output_hidden_states:
+                states.append((text, image))
+            if output_attentions:
+                weights.append((of_text[0], of_image[0], of_text[1], of_image[1]))
+        if text_only:
             return BridgeTowerModelOutput(text_features=text)
-        pooled = paddle.concat([self.text_pooler(text), self.image_pooler(image)], axis=-1)
-        return BridgeTowerModelOutput(text_features=text, image_features=image, pooler_output=pooled)
+        return BridgeTowerModelOutput(text_features=text, image_features=image,
+                                      pooler_output=self.get_cls_features(text, image),
+                                      hidden_states=tuple(states) if output_hidden_states else None,
+                                      attentions=tuple(weights) if output_attentions else None)
 
-    def _cross(self, level: int, text: Tensor, image: Tensor, mask: Tensor, rows: int | None,
-               with_image: bool) -> tuple[Tensor, Tensor]:
-        """One level: both stacks read the inputs of the other one, not its fresh output."""
-        new_text = run_layer(self, self.cross_modal_text_layers[level], text, image, mask, None, rows)
-        if not with_image:
-            return new_text, image
-        return new_text, run_layer(self, self.cross_modal_image_layers[level], image, text, None, mask, rows)
+    @paddle.jit.not_to_static  # Paddle's translation of Python knows `zip` without `strict` only
+    def _levels(self, text_states: list[Tensor], image_states: list[Tensor]) -> list[tuple[nn.Layer, nn.Layer, Any]]:
+        """The layers of both modalities, lowest first, each pair with its bridges and the tower states that they read.
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
-                image_rows: Tensor | None = None, image_token_type_idx: int = 1, needed: Needed = "all",
-                ) -> BridgeTowerModelOutput:
+        The first layers have no bridges: their inputs are normalised tower states. External layers have none either.
+        """
+        layers = zip(self.cross_modal_text_layers, self.cross_modal_image_layers, strict=True)
+        bridges = zip(self.text_bridges, text_states, self.image_bridges, image_states, strict=True)
+        return [(*pair, bridge) for pair, bridge in zip(layers, chain([None], bridges, repeat(None)), strict=False)]
+
+    def get_cls_features(self, text_features: Tensor, image_features: Tensor) -> Tensor:
+        """Pool the first token of each modality, (B, L, D) and (B, N, D) -> (B, 2D)."""
+        return paddle.concat([self.text_pooler(text_features), self.image_pooler(image_features)], axis=-1)
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, pixel_values: Tensor | None = None,
+                pixel_mask: Tensor | None = None, head_mask: Tensor | None = None, inputs_embeds: Tensor | None = None,
+                image_embeds: Tensor | None = None, image_token_type_idx: int | None = None,
+                output_attentions: bool | None = None, output_hidden_states: bool | None = None,
+                return_dict: bool | None = None, labels: Tensor | None = None, interpolate_pos_encoding: bool = False,
+                *, image_rows: Tensor | None = None, first_token_only: bool = False, text_only: bool = False
+                ) -> BridgeTowerModelOutput | tuple:
         """Encode texts and images together.
 
         Args:
             input_ids: (B, L) int64.
             attention_mask: (B, L), 1 = real token; None means all are.
+            token_type_ids, pixel_mask, head_mask, labels: accepted and not read, as in the Hugging Face port.
             pixel_values: (B, 3, S, S); or (M, 3, S, S) with `image_rows`.
+            inputs_embeds: (B, L, W) embedded words, read if there are no `input_ids`.
+            image_embeds: (B, N, W) input of the image tower's first block, instead of `pixel_values`.
+            image_token_type_idx: token type of the image; None and 0 mean 1, as in the port.
+            output_attentions, output_hidden_states: whether to return them; None leaves it to the configuration.
+            return_dict: False returns the fields that are not None as a tuple.
+            interpolate_pos_encoding: accept images of another size and resize the position table to it.
             image_rows: (B,) the image of each text, when texts share images: each image passes its tower once.
-            image_token_type_idx: token type of the image.
-            needed: see `fuse`.
+            first_token_only, text_only: what the caller does not read, see `fuse`; nothing is left out when hidden
+                states or attentions are returned.
 
         Returns:
-            Features and pooled output, see `fuse`.
+            `text_features` (B, L, D), `image_features` (B, N, D) and `pooler_output` (B, 2D), see `fuse`; what was
+            asked for of `hidden_states` and `attentions`, see `BridgeTowerModelOutput`.
 
         Raises:
-            ValueError: when there are no images, or not as many as texts.
+            ValueError: when there are no texts, no images, or not as many images as texts.
         """
-        if pixel_values is None:
-            raise ValueError("pixel_values is missing: BridgeTower reads a text and an image")
-        if attention_mask is None:
-            attention_mask = paddle.ones_like(input_ids)
-        num_images = pixel_values.shape[0] if image_rows is None else image_rows.shape[0]
-        if num_images != input_ids.shape[0]:
-            raise ValueError(f"{input_ids.shape[0]} texts but {num_images} images; give one image a text, or "
-                             "image_rows")
-        text = self.project_text(self.encode_text(input_ids, attention_mask))
-        image = self.project_image(self.encode_image(pixel_values), image_token_type_idx)
+        attention_mask = self.check_inputs(input_ids, attention_mask, pixel_values, inputs_embeds, image_embeds,
+                                           image_rows)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        if output_attentions is None:
+            output_attentions = self.config.output_attentions
+        inputs_embeds = inputs_embeds if input_ids is None else None
+        if output_hidden_states:
+            text_states, image_states, every_state = self.encode_with_hidden_states(
+                input_ids, attention_mask, pixel_values, inputs_embeds, image_embeds, interpolate_pos_encoding)
+        else:
+            text_states = self.encode_text(input_ids, attention_mask, inputs_embeds)
+            image_states = self.encode_image(pixel_values, image_embeds, interpolate_pos_encoding)
+        image = self.project_image(image_states, image_token_type_idx or 1)
         if image_rows is not None:
             image = [state.index_select(image_rows) for state in image]
-        return self.fuse(text, image, attention_mask, needed)
+        is_partial = not (output_hidden_states or output_attentions)
+        output = self.fuse(self.project_text(text_states), image, attention_mask, first_token_only and is_partial,
+                           text_only and is_partial, output_hidden_states, output_attentions)
+        if output_hidden_states:
+            output["hidden_states"] = hidden_states(*every_state, output.hidden_states)
+        if output_attentions:
+            output["attentions"] = tuple(layer[:2] for layer in output.attentions)
+        return output.to_tuple() if return_dict is False else output
+
+    @staticmethod
+    def check_inputs(input_ids: Tensor | None, attention_mask: Tensor | None, pixel_values: Tensor | None,
+                     inputs_embeds: Tensor | None = None, image_embeds: Tensor | None = None,
+                     image_rows: Tensor | None = None) -> Tensor:
+        """Check that there is an image for each text, see `forward`; returns the attention mask (B, L)."""
+        texts = inputs_embeds if input_ids is None else input_ids
+        images = pixel_values if image_embeds is None else image_embeds
+        if texts is None:
+            raise ValueError("input_ids is missing: BridgeTower reads a text and an image")
+        if images is None:
+            raise ValueError("pixel_values is missing: BridgeTower reads a text and an image")
+        num_images = images.shape[0] if image_rows is None else image_rows.shape[0]
+        if num_images != texts.shape[0]:
+            raise ValueError(f"{texts.shape[0]} texts but {num_images} images; give one image per text, or image_rows")
+        if attention_mask is not None:
+            return attention_mask
+        return paddle.ones_like(texts) if texts.ndim == 2 else paddle.ones(texts.shape[:2], "int64")
+
+
+def _weight_lists(wanted: bool) -> tuple[Any, Any]:
+    """Lists to collect the attention weights of a text and an image layer in, or None twice."""
+    return ([], []) if wanted else (None, None)
+
+
+def hidden_states(text: list[Tensor], image: list[Tensor], cross_modal: tuple) -> tuple:
+    """In the order and shapes of the port, where image states have the axes (N, B, W)."""
+    return tuple(text), tuple(state.transpose([1, 0, 2]) for state in image), cross_modal

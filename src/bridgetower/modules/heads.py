@@ -1,4 +1,4 @@
-"""Heads: what turns features into scores."""
+"""Heads: layers that turn features into scores."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from .layers import LayerNorm, Linear, add_bias, gelu
+from ..config import BridgeTowerConfig
+from ..kernels import add_bias, gelu
+from .layers import LayerNorm, Linear
 
-__all__ = ["Classifier", "LayerGate", "MLMHead", "Pooler"]
+__all__ = ["Classifier", "LayerGate", "MLMHead", "Pooler", "mlm_head"]
 
 
 class Pooler(nn.Layer):
-    """A linear map and tanh of the first token, (B, L, D) -> (B, D)."""
+    """A linear map and tanh of the first token."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -36,30 +38,48 @@ class MLMHead(nn.Layer):
         self.decoder_weight = self.create_parameter([vocab_size, width])
         self.bias = self.create_parameter([vocab_size], is_bias=True)
 
+    @property
+    def weight(self) -> Tensor:
+        """The decoder (V, D), by the name that output embeddings have elsewhere."""
+        return self.decoder_weight
+
     def forward(self, states: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""
         states = self.norm(gelu(self.dense(states)))
         return add_bias(states.matmul(self.decoder_weight, transpose_y=True), self.bias)
 
 
-class Classifier(nn.Layer):
-    """The two-layer head of VQA, visual entailment and NLVR2: dense, LayerNorm, GELU, dense."""
+def mlm_head(config: BridgeTowerConfig) -> MLMHead:
+    """The MLM head that a configuration asks for."""
+    return MLMHead(config.hidden_size, config.text_config.vocab_size, config.cross_layer_norm_eps)
 
-    def __init__(self, width: int, hidden_width: int, num_labels: int, layer_norm_eps: float) -> None:
+
+class Classifier(nn.Layer):
+    """The head of VQA, visual entailment and NLVR2: dense, LayerNorm, GELU, dense; or only the last of these.
+
+    Args:
+        hidden_width: width between the two dense layers; None for a head of one layer.
+    """
+
+    def __init__(self, width: int, hidden_width: int | None, num_labels: int, layer_norm_eps: float) -> None:
         super().__init__()
-        self.fc1 = Linear(width, hidden_width)
-        self.norm = LayerNorm(hidden_width, layer_norm_eps)
-        self.fc2 = Linear(hidden_width, num_labels)
+        self.has_hidden = hidden_width is not None
+        if hidden_width is not None:
+            self.fc1 = Linear(width, hidden_width)
+            self.norm = LayerNorm(hidden_width, layer_norm_eps)
+        self.fc2 = Linear(hidden_width or width, num_labels)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, width) -> (B, num_labels)."""
-        return self.fc2(gelu(self.norm(self.fc1(features))))
+        """(B, width) -> (B, C)."""
+        if self.has_hidden:
+            features = gelu(self.norm(self.fc1(features)))
+        return self.fc2(features)
 
 
 class LayerGate(nn.Linear):
     """METER's fusion of all blocks of a tower: the last state plus a gated sum of those below it.
 
-    The gates are a softmax over the lower blocks, one for each feature, of a linear map of their states.
+    The gates are a softmax over the lower blocks, separately for each feature, of a linear map of their states.
     """
 
     def __init__(self, width: int) -> None:

@@ -1,4 +1,4 @@
-"""Loading weights: which differences between a file and a model are right, and an error on any other."""
+"""Loading weights: which differences between a file and a model are allowed, and an error on any other."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from paddle import nn
 
 from ..config import BridgeTowerConfig
+from ..model_parts import BASE_PREFIX, patterns
 from ..position import resize_position_table
 from ..sources import read_weights
 
@@ -21,18 +22,32 @@ __all__ = ["LoadReport", "LoadingMixin", "load_into"]
 
 logger = logging.getLogger(__name__)
 
-#: Heads that a task may leave behind or begin anew; anything else must be in the file and in the model.
-HEADS = ("mlm_head.*", "itm_head.*", "itc_*_head.*", "temperature", "logit_scale", "rank_head.*", "classifier.*")
+#: What a task may leave out or start anew; anything else must be in the file and in the model.
+HEADS = patterns("head")
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What `load_into` did: how many tensors were loaded, which parameters stay new, which tensors were not read."""
+    """What `load_into` did.
+
+    Attributes:
+        loaded: number of tensors that were loaded.
+        new: parameters that keep their initial values.
+        unused: tensors that were not read.
+    """
 
     loaded: int
     new: tuple[str, ...]
     unused: tuple[str, ...]
+
+
+def _dtype_name(dtype: Any) -> str:
+    """The name of a type of Paddle, NumPy or PyTorch."""
+    name = str(dtype).rpartition(".")[2].rstrip("'>")
+    if name not in (*_DTYPES, "auto"):
+        raise ValueError(f"dtype={dtype!r} is none of {', '.join(_DTYPES)}")
+    return name
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
@@ -64,7 +79,7 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
         tensors = model.adapt_weights(tensors)
         may_ignore = (*may_ignore, *model.unused_parts)
     parameters = dict(model.named_parameters())
-    prefix = "bridgetower."
+    prefix = BASE_PREFIX
     wants_prefix = any(name.startswith(prefix) for name in parameters)
     given: dict[str, np.ndarray] = {}
     for name, value in tensors.items():
@@ -110,36 +125,43 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
 class LoadingMixin:
     """`from_pretrained` for our own folders, Hugging Face folders and original checkpoints alike."""
 
-    #: Patterns of weights that the class leaves behind, besides heads.
+    #: Patterns of weights that the class does not have, besides heads.
     unused_parts: ClassVar[tuple[str, ...]] = ()
 
     def adapt_weights(self, tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Weights of another task, given by our names, as this class begins with them: by default as they are."""
+        """Turn weights of another task, by our names, into those that this class starts with; by default they stay."""
         return tensors
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *,
-                        config: BridgeTowerConfig | None = None, dtype: str = "float32", **changes: Any) -> Any:
+                        config: BridgeTowerConfig | None = None, dtype: Any = "float32", torch_dtype: Any = None,
+                        output_loading_info: bool = False, allow_nonfinite: bool = False,
+                        **changes: Any) -> Any:
         """Build a model from a folder or file and fill it with its weights.
 
         Args:
             pretrained_model_name_or_path: a folder with config.json and model_state.pdparams or model.safetensors, a
                 Hugging Face PyTorch folder, an original `.ckpt`, or a name on the Hugging Face hub.
             config: the configuration to build with, instead of the stored one.
-            dtype: of the parameters, whatever is stored: float32, float16 or bfloat16. Paddle computes in the last two
-                on GPUs only.
+            dtype: of the parameters, whatever is stored: float32, float16 or bfloat16, as a name or as a type of
+                Paddle, NumPy or PyTorch; `auto` takes that of the configuration. Paddle computes in half precision on
+                GPUs only.
+            torch_dtype: another name of `dtype`.
+            output_loading_info: whether to return what was loaded, too.
+            allow_nonfinite: accept NaN and infinite weights.
             changes: settings to change in the stored configuration, for instance `num_labels=13`.
 
         Returns:
-            The model, in evaluation mode.
+            The model, in evaluation mode; with `output_loading_info` also a dictionary of `missing_keys`,
+            `unexpected_keys`, `mismatched_keys` and `error_msgs`, of which the last two are always empty: what does not
+            fit is an error.
 
         Raises:
             FileNotFoundError: when there is nothing to load.
-            ValueError: when the weights do not fit, or there is no such dtype.
+            ValueError: when the weights do not fit or are not finite, or there is no such dtype.
         """
-        if dtype not in _DTYPES:
-            raise ValueError(f"dtype={dtype!r} is none of {', '.join(_DTYPES)}")
-        tensors, stored = read_weights(Path(pretrained_model_name_or_path))
+        wanted = _dtype_name(dtype if torch_dtype is None else torch_dtype)
+        tensors, stored = read_weights(Path(pretrained_model_name_or_path), allow_nonfinite)
         if config is None:
             if stored is None:
                 raise ValueError(f"{pretrained_model_name_or_path} holds weights but no configuration; pass config=")
@@ -147,9 +169,13 @@ class LoadingMixin:
         if changes:
             config = config.replace(**changes)
         model = cls(config)  # type: ignore[call-arg]
-        load_into(model, tensors, Path(pretrained_model_name_or_path))
-        if dtype != "float32":
-            model.to(dtype=dtype)  # type: ignore[attr-defined]
-        model.config.dtype = dtype  # type: ignore[attr-defined]
+        report = load_into(model, tensors, Path(pretrained_model_name_or_path))
+        if wanted == "auto":
+            wanted = _dtype_name(config.dtype or "float32")
+        if wanted != "float32":
+            model.to(dtype=wanted)  # type: ignore[attr-defined]
+        model.config.dtype = wanted  # type: ignore[attr-defined]
         model.eval()  # type: ignore[attr-defined]
-        return model
+        info = {"missing_keys": list(report.new), "unexpected_keys": list(report.unused), "mismatched_keys": [],
+                "error_msgs": []}
+        return (model, info) if output_loading_info else model

@@ -1,4 +1,4 @@
-"""Image-text matching (ITM): which text meets which image, and what the head says of them."""
+"""Image-text matching (ITM): which text is paired with which image."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["matching_image_rows", "select_rows"]
 
 
 def select_rows(states: list[Tensor], rows: Tensor) -> list[Tensor]:
-    """Rows of each state, (B, ...) and (R,) -> (R, ...)."""
+    """Select rows of each state, (B, ...) and (R,) -> (R, ...)."""
     return [state.index_select(rows) for state in states]
 
 
 def matching_image_rows(labels: Tensor) -> Tensor:
-    """The image of each ITM row among [B true images; false images]: its own, or the next false one at label 0.
+    """The image of each ITM row among [B true images; false images]: its own, or at label 0 the next false one.
 
     Args:
         labels: (B,) int64, 1 = match.

@@ -1,11 +1,12 @@
 """What the models return; a field that was not computed is None.
 
-B rows, L text tokens, N image tokens, D width, V vocabulary, C answers or classes.
+`hidden_states` and `attentions` are those of `BridgeTowerModelOutput`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from paddle import Tensor
 from paddlenlp.transformers.model_outputs import ModelOutput
@@ -16,19 +17,29 @@ __all__ = ["BridgeTowerContrastiveOutput", "BridgeTowerModelOutput", "BridgeTowe
 
 @dataclass
 class BridgeTowerModelOutput(ModelOutput):
-    """`text_features` (B, L, D), `image_features` (B, N, D), `pooler_output` (B, 2D)."""
+    """`text_features` (B, L, D), `image_features` (B, N, D), `pooler_output` (B, 2D).
+
+    Attributes:
+        hidden_states: those of the text tower (B, L, W), those of the image tower (N, B, W) before its last LayerNorm,
+            each with its embeddings first, and pairs of text and image states, one per cross-modal layer.
+        attentions: weights of self-attention, one pair (B, H, L, L) and (B, H, N, N) per cross-modal layer.
+    """
 
     text_features: Tensor = None
     image_features: Tensor = None
     pooler_output: Tensor = None
+    hidden_states: Any = None
+    attentions: Any = None
 
 
 @dataclass
 class MaskedLMOutput(ModelOutput):
-    """`loss` scalar when labels are given; `logits` (B, L, V), or (masked positions, V) in row-major order."""
+    """`loss` scalar when labels are given; `logits` (B, L, V)."""
 
     loss: Tensor = None
     logits: Tensor = None
+    hidden_states: Any = None
+    attentions: Any = None
 
 
 @dataclass
@@ -37,6 +48,8 @@ class ImageTextMatchingOutput(ModelOutput):
 
     loss: Tensor = None
     logits: Tensor = None
+    hidden_states: Any = None
+    attentions: Any = None
 
 
 @dataclass
@@ -48,6 +61,8 @@ class BridgeTowerContrastiveOutput(ModelOutput):
     text_embeds: Tensor = None
     image_embeds: Tensor = None
     cross_embeds: Tensor = None
+    hidden_states: Any = None
+    attentions: Any = None
 
 
 @dataclass
@@ -56,6 +71,8 @@ class ClassifierOutput(ModelOutput):
 
     loss: Tensor = None
     logits: Tensor = None
+    hidden_states: Any = None
+    attentions: Any = None
 
 
 @dataclass
@@ -82,13 +99,12 @@ class BridgeTowerPreTrainingOutput(ModelOutput):
     """`loss` is the sum of the active objectives' losses; what an inactive objective would fill is None.
 
     Attributes:
-        mlm_logits: (masked positions, V), row-major over the batch.
-        mlm_labels: (masked positions,) the words that were masked.
+        mlm_logits: (M, V) for the masked positions, row-major over the batch.
+        mlm_labels: (M,) the words that were masked.
         itm_logits: (B, 2), with hard negatives (3B, 2).
         itm_labels: (B,) or (3B,), 1 = match.
-        itc_image_to_text: (B, B) similarities over the temperature, rows are images; with several processes the
-            columns are the texts of all of them.
-        itc_text_to_image: (B, B) likewise, rows are texts.
+        itc_image_to_text: (B, A) similarities over the temperature: images against the texts of all processes.
+        itc_text_to_image: (B, A) likewise, texts against images.
         negative_image_index: (B,) hard negative image of each text, as an index into the batch, or into those of all
             processes with `gather_global_negative`.
         negative_text_index: (B,) hard negative text of each image.

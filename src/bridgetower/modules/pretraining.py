@@ -1,4 +1,4 @@
-"""Pre-training: any of MLM, ITM, ITC and ITC with hard negatives; and retrieval fine-tuning by the last of them."""
+"""Pre-training by any of MLM, ITM, ITC and ITC with hard negatives, and fine-tuning for retrieval by the last one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from ..objectives import (
     masked_cross_entropy,
     negative_weights,
 )
-from .bt_module import BridgeTowerModel, BridgeTowerPretrainedModel
+from .bt_module import BridgeTowerModel
+from .heads import mlm_head
 from .layers import Linear
 from .matching import matching_image_rows, select_rows
 from .outputs import BridgeTowerPreTrainingOutput
-from .single_head import mlm_head
+from .pretrained import BridgeTowerPretrainedModel
 
 __all__ = ["BridgeTowerForContrastiveRetrieval", "BridgeTowerForPreTraining"]
 
@@ -30,7 +31,7 @@ TEMPERATURE_RANGE = (0.001, 0.5)
 
 
 class _ContrastiveModel(BridgeTowerPretrainedModel):
-    """What ITC and ITM with hard negatives share, whichever rows are positives."""
+    """ITC, and ITM with hard negatives, for any definition of positives."""
 
     def _add_pair_heads(self, objectives: frozenset[str]) -> None:
         config = self.config
@@ -58,7 +59,7 @@ class _ContrastiveModel(BridgeTowerPretrainedModel):
 
     def _itc(self, output: BridgeTowerPreTrainingOutput, text_states: list[Tensor], image_states: list[Tensor],
              image_index: Tensor | None) -> Tensor:
-        """Compare texts and images over all processes.
+        """Compare texts and images of all processes.
 
         Args:
             output: gets the loss and the similarities.
@@ -66,12 +67,12 @@ class _ContrastiveModel(BridgeTowerPretrainedModel):
             image_index: (B,) identity of the image of each text, when texts of one image are positives of each other.
 
         Returns:
-            (B, A) 1 where row and column belong together, A the rows of all processes.
+            (B, A), 1 where row and column belong together.
         """
         with paddle.no_grad():
             self.temperature.set_value(self.temperature.clip(*TEMPERATURE_RANGE))
         text, image = self.embed_text(text_states), self.embed_image(image_states)
-        # Evaluation may leave processes with unequal rows, so that each compares only its own.
+        # In evaluation processes may have unequal numbers of rows, so each compares only its own.
         gather = gather_with_gradient if self.training else (lambda x: x)
         first = rank() * text.shape[0] if self.training else 0
         total = world_size() * text.shape[0] if self.training else text.shape[0]
@@ -86,7 +87,15 @@ class _ContrastiveModel(BridgeTowerPretrainedModel):
 
     def _hard_itm(self, output: BridgeTowerPreTrainingOutput, text: list[Tensor], image: list[Tensor],
                   positives: Tensor, attention_mask: Tensor, draw: Callable[[Tensor], Tensor]) -> None:
-        """ITM on 3B rows: the true pairs, each text with a hard image, each image with a hard text."""
+        """ITM on 3B rows: the true pairs, each text with a hard image, each image with a hard text.
+
+        Args:
+            output: gets the loss, the logits and the negatives.
+            text, image: (B, L, D) and (B, N, D) projected states.
+            positives: (B, A), 1 where row and column belong together.
+            attention_mask: (B, L), 1 = real token.
+            draw: picks one column per row of weights, (B, A) -> (B,).
+        """
         rows, total = positives.shape
         first = rank() * rows if total > rows else 0
         candidates, own = slice(first, first + rows), paddle.arange(rows)
@@ -100,7 +109,8 @@ class _ContrastiveModel(BridgeTowerPretrainedModel):
         text_rows = paddle.concat([own, own, negative_text])
         image_rows = paddle.concat([own, negative_image, own])
         pooled = self.bridgetower.fuse(select_rows(text, text_rows), select_rows(image, image_rows),
-                                       attention_mask.index_select(text_rows), "first").pooler_output
+                                       attention_mask.index_select(text_rows),
+                                       first_token_only=True).pooler_output
         labels = (paddle.arange(3 * rows) < rows).astype("int64")
         logits = self.itm_head(pooled)
         output["itm_loss"] = F.cross_entropy(logits, labels)
@@ -111,7 +121,7 @@ class _ContrastiveModel(BridgeTowerPretrainedModel):
 class BridgeTowerForPreTraining(_ContrastiveModel):
     """Learns any of MLM, ITM, ITC, and ITC with hard negatives for ITM (itm_itc), as `config.objectives` says.
 
-    An image passes its tower once, however many objectives read it; the original runs it once an objective.
+    An image passes its tower once, however many objectives read it; the original runs the tower once per objective.
     """
 
     def __init__(self, config: BridgeTowerConfig) -> None:
@@ -137,11 +147,11 @@ class BridgeTowerForPreTraining(_ContrastiveModel):
             mlm_input_ids: (B, L) texts with masked words (mlm).
             mlm_labels: (B, L) the masked words, -100 elsewhere (mlm).
             itm_labels: (B,), 0 for a text that is to be paired with a false image (itm).
-            false_pixel_values: (number of zeros in itm_labels, 3, S, S) those images, in row order (itm).
-            draw: picks one hard negative a row of weights (itm_itc).
+            false_pixel_values: (M, 3, S, S), one per zero in `itm_labels`: those images, in row order (itm).
+            draw: picks one hard negative per row of weights (itm_itc), (B, A) -> (B,).
 
         Returns:
-            The sum of the losses, each loss, and what metrics read.
+            Scalar losses and their sum, and what metrics read, see `BridgeTowerPreTrainingOutput`.
         """
         model, active = self.bridgetower, self.objectives
         rows = pixel_values.shape[0]
@@ -167,10 +177,16 @@ class BridgeTowerForPreTraining(_ContrastiveModel):
 
     def _mlm(self, output: BridgeTowerPreTrainingOutput, image: list[Tensor], input_ids: Tensor, labels: Tensor,
              attention_mask: Tensor) -> None:
-        """Score only the masked positions: the loss reads no others."""
+        """Score only the masked positions, since the loss reads no others.
+
+        Args:
+            output: gets the loss, the logits and the labels.
+            image: (B, N, D) projected states.
+            input_ids, labels, attention_mask: (B, L) each.
+        """
         model = self.bridgetower
         text = model.project_text(model.encode_text(input_ids, attention_mask))
-        features = model.fuse(text, image, attention_mask, "text").text_features
+        features = model.fuse(text, image, attention_mask, text_only=True).text_features
         masked = (labels.flatten() != -100).nonzero().flatten()
         logits = self.mlm_head(features.flatten(0, 1).index_select(masked))
         targets = labels.flatten().index_select(masked)
@@ -179,9 +195,17 @@ class BridgeTowerForPreTraining(_ContrastiveModel):
 
     def _itm(self, output: BridgeTowerPreTrainingOutput, text: list[Tensor], image: list[Tensor], labels: Tensor,
              attention_mask: Tensor) -> None:
-        """Pair each text with its own image or, where the label is 0, with the next of the false ones."""
+        """Pair each text with its own image or, where the label is 0, with the next false one.
+
+        Args:
+            output: gets the loss, the logits and the labels.
+            text: (B, L, D) projected states.
+            image: (M, N, D) projected states, the B true images first.
+            labels: (B,), 1 = match.
+            attention_mask: (B, L), 1 = real token.
+        """
         pairs = select_rows(image, matching_image_rows(labels))
-        logits = self.itm_head(self.bridgetower.fuse(text, pairs, attention_mask, "first").pooler_output)
+        logits = self.itm_head(self.bridgetower.fuse(text, pairs, attention_mask, first_token_only=True).pooler_output)
         output["itm_loss"] = F.cross_entropy(logits, labels)
         output["itm_logits"], output["itm_labels"] = logits, labels
 
@@ -205,10 +229,10 @@ class BridgeTowerForContrastiveRetrieval(_ContrastiveModel):
             attention_mask: (B, L), 1 = real token.
             pixel_values: (B, 3, S, S) the image of each text.
             image_index: (B,) identity of each image.
-            draw: picks one hard negative a row of weights.
+            draw: picks one hard negative per row of weights, (B, A) -> (B,).
 
         Returns:
-            The sum of the losses, each loss, and what metrics read.
+            Scalar losses and their sum, and what metrics read, see `BridgeTowerPreTrainingOutput`.
         """
         model = self.bridgetower
         image_states = model.encode_image(pixel_values)
@@ -227,7 +251,7 @@ def _with_total(output: BridgeTowerPreTrainingOutput) -> BridgeTowerPreTrainingO
 
 
 def _gather_texts(states: list[Tensor], attention_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-    """The texts of all processes, whose batches are padded to different lengths: (B, L, D) -> (A, longest L, D)."""
+    """The texts of all processes, padded to the longest of them: (B, L, D) and (B, L) -> (A, L, D) and (A, L)."""
     missing = max_over_processes(attention_mask.shape[1]) - attention_mask.shape[1]
     if missing:
         states = [F.pad(state, [0, 0, 0, missing, 0, 0]) for state in states]

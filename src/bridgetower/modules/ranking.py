@@ -1,4 +1,4 @@
-"""Retrieval fine-tuning with a ranking head: the true caption of an image against drawn false ones."""
+"""Fine-tuning for retrieval with a ranking head: the true caption of an image against drawn false ones."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from ..config import BridgeTowerConfig
-from .bt_module import BridgeTowerModel, BridgeTowerPretrainedModel
+from .bt_module import BridgeTowerModel
 from .layers import Linear
 from .matching import matching_image_rows, select_rows
 from .outputs import RankingOutput
+from .pretrained import BridgeTowerPretrainedModel
 
 __all__ = ["BridgeTowerForRetrievalRanking"]
 
 
 class BridgeTowerForRetrievalRanking(BridgeTowerPretrainedModel):
-    """Ranks captions of an image by one score a pair.
+    """Ranks the captions of an image by one score per pair.
 
-    The head starts as the match row of the ITM head of pre-training. ITM can be learned along, as the original does;
-    its head stays as it was pre-trained.
+    The head starts as the match row of the pre-trained ITM head. ITM can be trained beside it, as in the original; its
+    head stays frozen.
     """
 
     def __init__(self, config: BridgeTowerConfig) -> None:
@@ -34,7 +35,7 @@ class BridgeTowerForRetrievalRanking(BridgeTowerPretrainedModel):
             parameter.stop_gradient = True
 
     def adapt_weights(self, tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Begin the ranking head as the match row of the ITM head, where the weights have no ranking head."""
+        """Start the ranking head as the match row of the ITM head if the weights have no ranking head."""
         if "rank_head.weight" in tensors or "itm_head.weight" not in tensors:
             return tensors
         weight, bias = tensors["itm_head.weight"], tensors["itm_head.bias"]
@@ -53,10 +54,10 @@ class BridgeTowerForRetrievalRanking(BridgeTowerPretrainedModel):
             attention_mask: (B, 1 + F, L), 1 = real token.
             pixel_values: (B, 3, S, S).
             itm_labels: (B,), 0 for a true caption that ITM is to pair with a false image; None leaves ITM out.
-            false_pixel_values: (number of zeros in itm_labels, 3, S, S) those images, in row order.
+            false_pixel_values: (M, 3, S, S), one per zero in `itm_labels`: those images, in row order.
 
         Returns:
-            The sum of the losses, each loss, and what metrics read.
+            Scalar losses and their sum, and `rank_scores` (B, 1 + F), see `RankingOutput`.
         """
         model = self.bridgetower
         rows, captions = input_ids.shape[:2]
@@ -73,7 +74,7 @@ class BridgeTowerForRetrievalRanking(BridgeTowerPretrainedModel):
             text_rows = paddle.concat([text_rows, paddle.arange(rows) * captions])
             image_rows = paddle.concat([image_rows, matching_image_rows(itm_labels)])
         pooled = model.fuse(select_rows(text, text_rows), select_rows(image, image_rows), mask.index_select(text_rows),
-                            "first").pooler_output
+                            first_token_only=True).pooler_output
         output = RankingOutput(rank_scores=self.match_scores(pooled[:rows * captions]).reshape([rows, captions]))
         output["rank_loss"] = F.cross_entropy(output.rank_scores, paddle.zeros([rows], "int64"))
         output["loss"] = output.rank_loss

@@ -1,4 +1,4 @@
-"""Activation recomputation: trade a second forward pass for the memory of the first one's activations."""
+"""Activation recomputation: save the memory of activations by a second forward pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One tower alone with a classifier: what fusion left of it (paper, table of uni-modal tasks)."""
+"""One tower alone with a classifier, to measure it after pre-training (paper, table of uni-modal tasks)."""
 
 from __future__ import annotations
 
@@ -7,33 +7,43 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from ..config import BridgeTowerConfig
+from ..model_parts import patterns
 from ..objectives import in_float32
 from .bert_model import TextTower
-from .bt_module import BridgeTowerPretrainedModel
 from .clip_model import ImageTower
 from .layers import Dropout, Linear
 from .outputs import ClassifierOutput
+from .pretrained import BridgeTowerPretrainedModel
 
 __all__ = ["BridgeTowerForImageClassification", "BridgeTowerForSequenceClassification"]
-
-_CROSS_MODAL = ("text_projection.*", "image_projection.*", "token_type_embeddings.*", "cross_modal_*", "*_input_norm.*",
-                "*_bridges.*", "*_pooler.*", "text_gate.*", "image_gate.*")
 
 
 class BridgeTowerForImageClassification(BridgeTowerPretrainedModel):
     """The image tower's class token and one linear layer (CIFAR)."""
 
-    unused_parts = ("text_tower.*", *_CROSS_MODAL)
+    unused_parts = ("text_tower.*", *patterns("cross_modal"))
 
     def __init__(self, config: BridgeTowerConfig) -> None:
         super().__init__(config)
         self.image_tower = ImageTower(config.vision_config)
         self.classifier = Linear(config.vision_config.hidden_size, config.num_labels)
 
-    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> ClassifierOutput:
-        """(B, 3, S, S) images -> `logits` (B, num_labels), and `loss` with labels (B,)."""
+    def forward(self, pixel_values: Tensor, labels: Tensor | None = None, *, pixel_mask: Tensor | None = None,
+                return_dict: bool | None = None) -> ClassifierOutput | tuple:
+        """Score images.
+
+        Args:
+            pixel_values: (B, 3, S, S).
+            labels: (B,) classes.
+            pixel_mask: accepted and not read.
+            return_dict: False returns the fields that are not None as a tuple.
+
+        Returns:
+            `logits` (B, C), and `loss` with labels.
+        """
         logits = self.classifier(self.image_tower(pixel_values)[-1][:, 0])
-        return ClassifierOutput(loss=None if labels is None else F.cross_entropy(logits, labels), logits=logits)
+        output = ClassifierOutput(loss=None if labels is None else F.cross_entropy(logits, labels), logits=logits)
+        return output.to_tuple() if return_dict is False else output
 
 
 class SequenceHead(nn.Layer):
@@ -46,14 +56,14 @@ class SequenceHead(nn.Layer):
         self.dropout = Dropout(dropout)
 
     def forward(self, states: Tensor) -> Tensor:
-        """(B, L, W) -> (B, num_labels)."""
+        """(B, L, W) -> (B, C)."""
         return self.out_proj(self.dropout(F.tanh(self.dense(self.dropout(states[:, 0])))))
 
 
 class BridgeTowerForSequenceClassification(BridgeTowerPretrainedModel):
-    """The text tower and RoBERTa's head (GLUE); with one label it learns a number instead of classes."""
+    """The text tower and RoBERTa's head (GLUE); with one label it predicts a number instead of classes."""
 
-    unused_parts = ("image_tower.*", *_CROSS_MODAL)
+    unused_parts = ("image_tower.*", *patterns("cross_modal"))
 
     def __init__(self, config: BridgeTowerConfig) -> None:
         super().__init__(config)
@@ -61,17 +71,27 @@ class BridgeTowerForSequenceClassification(BridgeTowerPretrainedModel):
         self.text_tower = TextTower(text)
         self.classifier = SequenceHead(text.hidden_size, config.num_labels, text.hidden_dropout_prob)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None
-                ) -> ClassifierOutput:
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The word embeddings of the text tower."""
+        return self.text_tower.embeddings.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the word embeddings of the text tower."""
+        self.text_tower.embeddings.word_embeddings = value
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None, *,
+                token_type_ids: Tensor | None = None, return_dict: bool | None = None) -> ClassifierOutput | tuple:
         """Score texts.
 
         Args:
             input_ids: (B, L).
             attention_mask: (B, L), 1 = real token; None means all are.
             labels: (B,) classes, or numbers when there is one label.
+            token_type_ids: accepted and not read: every token has type 0.
+            return_dict: False returns the fields that are not None as a tuple.
 
         Returns:
-            `logits` (B, num_labels), and `loss` with labels: cross entropy, or the mean squared error of one label.
+            `logits` (B, C), and `loss` with labels: cross entropy, or mean squared error if there is one label.
         """
         if attention_mask is None:
             attention_mask = paddle.ones_like(input_ids)
@@ -82,4 +102,5 @@ class BridgeTowerForSequenceClassification(BridgeTowerPretrainedModel):
                 loss = F.mse_loss(in_float32(logits[:, 0]), in_float32(labels))
             else:
                 loss = F.cross_entropy(logits, labels)
-        return ClassifierOutput(loss=loss, logits=logits)
+        output = ClassifierOutput(loss=loss, logits=logits)
+        return output.to_tuple() if return_dict is False else output

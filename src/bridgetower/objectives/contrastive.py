@@ -14,14 +14,14 @@ __all__ = ["contrastive_loss", "contrastive_similarity", "draw_negatives", "nega
 def contrastive_similarity(queries: Tensor, candidates: Tensor, temperature: Tensor) -> Tensor:
     """Similarities of unit vectors over the temperature, (B, C) and (A, C) -> (B, A).
 
-    In float32 whatever the vectors are: a temperature of 0.001 makes a thousand of what a cosine is wrong by.
+    In float32 whatever the vectors are: a temperature of 0.001 multiplies the error of a cosine by a thousand.
     """
     with paddle.amp.auto_cast(enable=False):
         return in_float32(queries).matmul(in_float32(candidates), transpose_y=True) / in_float32(temperature)
 
 
 def contrastive_loss(image_to_text: Tensor, text_to_image: Tensor, positives: Tensor) -> Tensor:
-    """Mean of both directions' cross entropies, with the positives of a row sharing its target evenly.
+    """Mean cross entropy of both directions; the positives of a row share its target evenly.
 
     Args:
         image_to_text: (B, A) similarities, rows are images.
@@ -39,10 +39,10 @@ def contrastive_loss(image_to_text: Tensor, text_to_image: Tensor, positives: Te
 
 
 def negative_weights(similarity: Tensor, positives: Tensor) -> Tensor:
-    """How likely each candidate is drawn as a negative: the softmax of the similarities, zero at positives.
+    """The weight with which each candidate is drawn as a negative: softmax of the similarities, zero at positives.
 
-    A row whose candidates are all positives gets equal weights of 1e-5, so that a draw is possible; its "negatives"
-    are then positives with label 0, as in the original, which reaches the same by catching the failed draw.
+    A row whose candidates are all positives gets equal weights of 1e-5, so that a draw is possible. Its "negatives" are
+    then positives with label 0, as in the original, which catches the failed draw and draws with such weights.
 
     Args:
         similarity: (B, A).
@@ -57,5 +57,5 @@ def negative_weights(similarity: Tensor, positives: Tensor) -> Tensor:
 
 
 def draw_negatives(weights: Tensor) -> Tensor:
-    """Draw one candidate a row in proportion to its weight, (B, A) -> (B,) int64."""
+    """Draw one candidate per row in proportion to its weight, (B, A) -> (B,) int64."""
     return paddle.multinomial(weights, num_samples=1).squeeze(1)

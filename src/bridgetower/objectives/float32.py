@@ -9,7 +9,7 @@ __all__ = ["in_float32"]
 
 
 def in_float32(x: Tensor) -> Tensor:
-    """`x` as float32; no copy when it is.
+    """`x` as float32, without a copy if it is already: (...) -> (...).
 
     A loss adds up many small terms, and bfloat16 has three digits: a target score of 0.3 would become 0.2988.
     """

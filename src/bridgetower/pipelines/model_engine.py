@@ -23,7 +23,6 @@ from ..export.companions import find_processor, find_tokenizer, trained_text_len
 from ..inputs.processor import BridgeTowerImageProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
 from ..modules import load_into
-from ..modules.bt_module import Needed
 from .engine import Device
 from .served import Served, check_task, choose, describe_served, served_tasks
 
@@ -124,15 +123,15 @@ class ModelEngine:
             vectors = _numbers(self.model.embed_image(projected if reads_projected else states))
         return ModelFeatures(projected, vectors=vectors)
 
-    def _fuse(self, texts: ModelFeatures, images: ModelFeatures, needed: Needed) -> Any:
-        return self.base.fuse(texts.states, images.states, texts.attention_mask, needed)
+    def _fuse(self, texts: ModelFeatures, images: ModelFeatures, **unread: bool) -> Any:
+        return self.base.fuse(texts.states, images.states, texts.attention_mask, **unread)
 
     @paddle.no_grad()
     def fuse(self, texts: ModelFeatures, images: ModelFeatures) -> np.ndarray:
         """P texts and P images -> by `output` logits (P, C), scores (P,) or unit vectors (P, C)."""
         if self.output == "vectors":
             return self.pair_vectors(texts, images)
-        pooled = self._fuse(texts, images, "first").pooler_output
+        pooled = self._fuse(texts, images, first_token_only=True).pooler_output
         if self.output == "scores":
             return _numbers(self.model.match_scores(pooled))
         head = self.model.classifier if hasattr(self.model, "classifier") else self.model.itm_head
@@ -142,7 +141,7 @@ class ModelEngine:
     def words(self, texts: ModelFeatures, images: ModelFeatures, rows: np.ndarray, positions: np.ndarray
               ) -> np.ndarray:
         """P texts and P images, n positions -> logits (n, V); no other position is scored."""
-        features = self._fuse(texts, images, "text").text_features
+        features = self._fuse(texts, images, text_only=True).text_features
         index = paddle.to_tensor(np.stack([rows, positions], axis=1).astype(np.int64))
         return _numbers(self.model.mlm_head(features.gather_nd(index)))
 
@@ -153,7 +152,7 @@ class ModelEngine:
     @paddle.no_grad()
     def pair_vectors(self, texts: ModelFeatures, images: ModelFeatures) -> np.ndarray:
         """P texts and P images -> unit vectors (P, C) where the class has a head for them, else pooled (P, 2D)."""
-        pooled = self._fuse(texts, images, "first").pooler_output
+        pooled = self._fuse(texts, images, first_token_only=True).pooler_output
         return _numbers(self.model.embed_pair(pooled) if hasattr(self.model, "embed_pair") else pooled)
 
 
@@ -176,7 +175,7 @@ class TwoImagesEngine(ModelEngine):
         """P texts and P pairs of images -> logits (P, 2)."""
         half = len(images.states) // 2
         views = [ModelFeatures(states) for states in (images.states[:half], images.states[half:])]
-        pooled = [self._fuse(texts, view, "first").pooler_output for view in views]
+        pooled = [self._fuse(texts, view, first_token_only=True).pooler_output for view in views]
         return _numbers(self.model.classifier(paddle.concat(pooled, axis=-1)))
 
 

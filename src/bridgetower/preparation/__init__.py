@@ -1,11 +1,11 @@
 """Raw data to arrow files; `python -m bridgetower.preparation --help` is the command line."""
 
-from bridgetower.preparation.check import FileReport, check_file
-from bridgetower.preparation.data_sets import DATA_SETS, DataSet
-from bridgetower.preparation.images import ImageReader
-from bridgetower.preparation.tables import PreparationError, Row, Settings, Table
-from bridgetower.preparation.train_tokenizer import prepare_tokenizer
-from bridgetower.preparation.writer import Written, arrow_file, write_table
+from .check import FileReport, check_file
+from .images import ImageReader
+from .published import DATA_SETS, DataSet
+from .tables import PreparationError, Row, Settings, Table
+from .train_tokenizer import prepare_tokenizer
+from .writer import Written, arrow_file, write_table
 
 __all__ = [
     "DATA_SETS",

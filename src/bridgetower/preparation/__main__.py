@@ -12,18 +12,23 @@ from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from bridgetower.preparation.arrow_input import arrow_files
-from bridgetower.preparation.check import check_file
-from bridgetower.preparation.data_sets import DATA_SETS, DataSet
-from bridgetower.preparation.images import ImageReader
-from bridgetower.preparation.tables import PreparationError, Settings
-from bridgetower.preparation.train_tokenizer import prepare_tokenizer
-from bridgetower.preparation.vgqa import split_images
-from bridgetower.preparation.writer import Written, write_table
+from .arrow_input import arrow_files
+from .check import check_file
+from .images import ImageReader
+from .own_data.columns import TASKS
+from .own_data.conclusion import describe
+from .own_data.own_tables import build_tables
+from .own_data.part_writer import Request
+from .published import DATA_SETS, DataSet
+from .tables import PreparationError, Settings
+from .train_tokenizer import prepare_tokenizer
+from .vgqa import split_images
+from .writer import Written, write_table
 
 UNUSABLE_INPUT = 2
 INTERRUPTED = 130
 PROGRAM = "python -m bridgetower.preparation"
+TABLE_EXAMPLE = f"{PROGRAM} table --source shop.csv --images photos --task classify --output data/own --name shop"
 
 
 def _folder(text: str) -> Path:
@@ -50,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     split_example = f"{PROGRAM} vgqa_split --source data --output data/vg/vgqa"
     check_example = f"{PROGRAM} check --source data/pre-train data/fine-tune"
     examples = [data_set.example for data_set in DATA_SETS.values()]
-    examples += [split_example, tokenizer_example, check_example]
+    examples += [TABLE_EXAMPLE, split_example, tokenizer_example, check_example]
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Turn raw data into arrow files.",
@@ -73,12 +78,81 @@ def build_parser() -> argparse.ArgumentParser:
     tokenizer.add_argument("--output", type=_folder, required=True, help="folder of the tokenizer")
     tokenizer.add_argument("--vocab_size", type=_positive, default=50265, help="largest number of ids (50265)")
     tokenizer.set_defaults(run=_run_tokenizer)
+    _add_table(commands)
     check = _add_command(commands, "check", "validate existing arrow files and print a summary", check_example)
     check.add_argument("--source", type=_folder, nargs="+", required=True, help="arrow files, or folders of them")
     check.add_argument("--num_labels", type=_positive, help="answer classes (those of NAME_answers.json, or 3129)")
     _add_workers(check)
     check.set_defaults(run=_run_check)
     return parser
+
+
+def _add_table(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add_command(
+        commands, "table", "make tables of your own data, for fine-tuning or pre-training", TABLE_EXAMPLE
+    )
+    parser.add_argument(
+        "--source",
+        nargs="+",
+        required=True,
+        help="CSV, TSV, JSON, JSON lines, Parquet or Arrow files, "
+        "folders of them, a folder of pictures per class, or .tar shards such as '{000..331}.tar'",
+    )
+    parser.add_argument("--task", choices=TASKS, required=True, help="what a row says of its picture or pictures")
+    parser.add_argument("--output", type=_folder, required=True, help="folder of the tables")
+    parser.add_argument("--name", required=True, help="name of the data set")
+    parser.add_argument("--images", type=_folder, help="folder that paths of pictures start from (that of the source)")
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        type=_pair,
+        default=[],
+        metavar="FIELD=COLUMN",
+        help="which column holds what, if its name is not a usual one: image, text, label, ...; 'text=' reads none",
+    )
+    parser.add_argument("--classes", nargs="+", help="the classes in the order of their numbers (those found, sorted)")
+    parser.add_argument(
+        "--min_answer_count",
+        type=_positive,
+        default=1,
+        help="how often an answer must occur to be one that the model can give (1)",
+    )
+    parser.add_argument("--val_share", type=_share, default=0.1, help="share of validation if no split is named (0.1)")
+    parser.add_argument("--test_share", type=_share, default=0.1, help="share of the test if no split is named (0.1)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the division into splits (0)")
+    parser.add_argument(
+        "--shard_size",
+        type=_positive,
+        default=10_000,
+        help="pictures per part (10000); an interrupted run goes on after the last complete one",
+    )
+    _add_workers(parser)
+    parser.add_argument("--skip_bad", action="store_true", help="leave out rows that cannot be used, and name them")
+    parser.add_argument("--overwrite", action="store_true", help="replace tables of other data")
+    parser.set_defaults(run=_run_table)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    field, separator, column = text.partition("=")
+    if not (field and separator):
+        raise argparse.ArgumentTypeError(f"{text!r} is not FIELD=COLUMN, such as image=file_name")
+    return field, column
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
+    return value
+
+
+def _run_table(arguments: argparse.Namespace) -> None:
+    options = {name: value for name, value in vars(arguments).items() if name in Request.__dataclass_fields__}
+    for name in ("source", "columns", "classes"):
+        options[name] = tuple(options[name]) if options[name] is not None else None
+    with ImageReader(arguments.workers) as reader:
+        description = build_tables(Request(**options), reader, progress=True)
+    print(describe(description, arguments.output))
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
@@ -107,8 +181,8 @@ def _add_data_set(commands: argparse._SubParsersAction[argparse.ArgumentParser],
     parser.add_argument("--seed", type=int, default=0, help="seed of the row order (0)")
     parser.add_argument("--splits", nargs="+", choices=data_set.splits, help="make only these splits (all)")
     _add_workers(parser)
-    parser.add_argument("--skip_bad", action="store_true", help="leave missing or unreadable images out and count them")
-    parser.add_argument("--overwrite", action="store_true", help="make complete files anew as well")
+    parser.add_argument("--skip_bad", action="store_true", help="leave out missing or unreadable images")
+    parser.add_argument("--overwrite", action="store_true", help="remake files that are complete already")
     for option in data_set.options:
         parser.add_argument(f"--{option}", **_OPTIONS[option])
     parser.set_defaults(run=lambda arguments: _run_data_set(data_set, arguments))
@@ -158,10 +232,10 @@ def _run_check(arguments: argparse.Namespace) -> None:
     with ImageReader(arguments.workers) as reader:
         reports = [check_file(path, reader, arguments.num_labels, progress=True) for path in files]
     width = max(len(str(path)) for path in files)
-    print(f"{'file':{width}}  {'columns':11}  {'rows':>9}  {'texts':>9}  problems")
+    print(f"{'file':{width}}  {'columns':13}  {'rows':>9}  {'texts':>9}  problems")
     for report in reports:
         problems = report.count or "none"
-        print(f"{report.path!s:{width}}  {report.family:11}  {report.rows:9}  {report.texts:9}  {problems}")
+        print(f"{report.path!s:{width}}  {report.family:13}  {report.rows:9}  {report.texts:9}  {problems}")
     lines = [line for report in reports for line in report.lines()]
     if lines:
         raise PreparationError("\nerror: ".join(lines))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bridgetower.preparation.tables import PreparationError
+from .tables import PreparationError
 
 
 def arrow_files(sources: Iterable[Path]) -> list[Path]:
@@ -41,6 +41,6 @@ def open_arrow(path: Path) -> Iterator[pa.ipc.RecordBatchFileReader]:
         try:
             file = pa.ipc.open_file(source)
         except pa.ArrowInvalid as error:
-            raise PreparationError(f"{path}: no complete arrow file ({error}); remove and remake it") from error
+            raise PreparationError(f"{path}: not a complete arrow file ({error}); remove and remake it") from error
         with file:
             yield file

@@ -10,13 +10,14 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from bridgetower.preparation.arrow_input import open_arrow
-from bridgetower.preparation.images import ImageReader
-from bridgetower.preparation.json_stream import read_json
-from bridgetower.preparation.schemas import FAMILIES, TEXT_COLUMNS, image_columns
-from bridgetower.preparation.snli_ve import LABELS
-from bridgetower.preparation.tables import PreparationError, Row
-from bridgetower.preparation.vqav2 import OFFICIAL_CLASSES
+from ..datasets.description import is_described, read_description
+from .arrow_input import open_arrow
+from .images import ImageReader
+from .json_stream import read_json
+from .schemas import FAMILIES, TEXT_COLUMNS, image_columns
+from .snli_ve import LABELS
+from .tables import Row
+from .vqav2 import OFFICIAL_CLASSES
 
 ROWS_AT_ONCE = 64
 MAX_PROBLEMS = 10  # described per file; all are counted
@@ -63,8 +64,10 @@ def check_file(path: Path, reader: ImageReader, classes: int | None = None, prog
                 report.family, problems = _match(file.schema)
                 report.add(problems)
             if report.rows and not report.count:
-                _check_rows(file, report, reader, _RowCheck(report.family, classes or answer_classes(path)), progress)
-    except PreparationError as error:
+                own = find_description(path)
+                check = _RowCheck(report.family, classes or answer_classes(path), tuple(own["classes"]) if own else ())
+                _check_rows(file, report, reader, check, progress)
+    except ValueError as error:
         report.add([str(error).removeprefix(f"{path}: ")])
     return report
 
@@ -82,12 +85,25 @@ def _check_rows(
 
 
 def answer_classes(path: Path) -> int:
-    """Number of answers in the list `NAME_answers.json` beside `NAME_*.arrow`, or VQAv2's when there is none."""
-    words = path.stem.split("_")
-    names = ("_".join(words[:count]) for count in range(len(words), 0, -1))
-    lists = (path.with_name(f"{name}_answers.json") for name in names)
+    """Number of answers in `NAME.json` or the list `NAME_answers.json` beside `NAME_*.arrow`, else that of VQAv2."""
+    own = find_description(path)
+    if own is not None:
+        return len(own["answers"])
+    lists = (path.with_name(f"{name}_answers.json") for name in _data_set_names(path))
     found = next((candidate for candidate in lists if candidate.is_file()), None)
     return len(read_json(found)) if found else OFFICIAL_CLASSES
+
+
+def find_description(path: Path) -> dict[str, Any] | None:
+    """The description of own tables, if a file is one of them."""
+    name = next((name for name in _data_set_names(path) if is_described(path.parent, name)), None)
+    return None if name is None else read_description(path.parent, name)
+
+
+def _data_set_names(path: Path) -> list[str]:
+    """What the data set of `NAME_*.arrow` may be called, the longest name first."""
+    words = path.stem.split("_")
+    return ["_".join(words[:count]) for count in range(len(words), 0, -1)]
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -131,7 +147,7 @@ def _rows(file: pa.ipc.RecordBatchFileReader) -> Iterator[Row]:
 class _RowCheck:
     """Checks the rows of one file, and what must hold among them."""
 
-    def __init__(self, family: str, classes: int) -> None:
+    def __init__(self, family: str, classes: int, class_names: tuple[str, ...] = ()) -> None:
         checks: dict[str, Callable[[dict[str, Any]], Iterable[str]]] = {
             "captions": lambda row: (),
             "VG captions": lambda row: _same_length(row, "caption", "width", "height", "x", "y"),
@@ -139,9 +155,12 @@ class _RowCheck:
             "VQA test": self._vqa_test,
             "NLVR2": self._nlvr2,
             "SNLI-VE": self._snli_ve,
+            "image classes": self._labels,
+            "text classes": self._snli_ve,
         }
         self.check = checks[family]
         self.classes = classes
+        self.class_names = class_names
         self.texts = 0
         self.question_ids: set[int] = set()
         self.answer_of: dict[int, str] = {}
@@ -151,9 +170,9 @@ class _RowCheck:
         if empty:
             yield f"{', '.join(empty)}: no value where there must be one"
             return
-        texts = next(row[name] for name in TEXT_COLUMNS if name in row)
-        self.texts += len(texts)
-        if not texts:
+        texts = next((row[name] for name in TEXT_COLUMNS if name in row), None)
+        self.texts += len(texts or ())
+        if texts == []:
             yield "no text"
         yield from self.check(row)
 
@@ -183,13 +202,19 @@ class _RowCheck:
 
     def _nlvr2(self, row: dict[str, Any]) -> Iterator[str]:
         yield from _same_length(row, "questions", "answers", *(["identifiers"] if "identifiers" in row else []))
-        yield from (f"answer {text!r} is neither True nor False" for text in {*row["answers"]} - {"True", "False"})
+        known = self.class_names or ("True", "False")
+        what = "none of the classes" if self.class_names else "neither True nor False"
+        yield from (f"answer {text!r} is {what}" for text in sorted({*row["answers"]} - {*known}))
 
     def _snli_ve(self, row: dict[str, Any]) -> Iterator[str]:
         yield from _same_length(row, "sentences", "labels")
         yield from (f"{len(pair)} sentences where a pair should be" for pair in row["sentences"] if len(pair) != 2)
-        wrong = {*row["labels"]} - {*LABELS.values()}
-        yield from (f"label {label} is not from 0 to {len(LABELS) - 1}" for label in sorted(wrong))
+        yield from self._labels(row)
+
+    def _labels(self, row: dict[str, Any]) -> Iterator[str]:
+        count = len(self.class_names or LABELS)
+        wrong = {*row["labels"]} - {*range(count)}
+        yield from (f"label {label} is not from 0 to {count - 1}" for label in sorted(wrong))
 
 
 def _has_null(value: Any) -> bool:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridgetower.preparation.schemas import CAPTIONS, VQA
-from bridgetower.preparation.tables import (
+from ..files import write_json
+from .schemas import CAPTIONS, VQA
+from .tables import (
     PreparationError,
     Row,
     Settings,
@@ -24,7 +25,6 @@ from bridgetower.preparation.tables import (
     list_images,
     read_lines,
     shuffled,
-    write_json,
 )
 
 SPLITS = ("train", "test")
@@ -72,7 +72,7 @@ def _parse(question: str) -> tuple[str, str | None, str | None]:
     subject = _SUBJECT.search(text)
     kind = _TYPE_OF_TEMPLATE.get(_SUBJECT.sub("{}", text, count=1))
     if kind is None:
-        raise PreparationError(f"{question!r} is no easy-VQA question")
+        raise PreparationError(f"{question!r} is not an easy-VQA question")
     color, shape = subject.groups() if subject else (None, None)
     return kind, color, shape
 
@@ -177,7 +177,7 @@ def tables(settings: Settings) -> Iterator[Table]:
     """`easy_vqa_{train,test}`, `easy_vqa_caption_{train,test}` and the list of answers."""
     folder = data_folder(settings.source)
     answers = load_answers(folder)
-    write_json(settings.output / "easy_vqa_answers.json", answers)
+    write_json(settings.output / "easy_vqa_answers.json", answers, indent=None)
     for split in filter(settings.wants, SPLITS):
         by_image: dict[int, list[Question]] = {}
         for question in load_questions(split, folder):

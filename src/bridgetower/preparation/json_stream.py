@@ -1,93 +1,45 @@
-"""Reads large JSON files element by element, as some annotations would take gigabytes when parsed at once."""
+"""Reads JSON annotations; large arrays element by element, as some would take gigabytes when parsed at once."""
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
-from bridgetower.preparation.tables import PreparationError, read_lines
+import ijson
 
-CHUNK = 1 << 20
+from .tables import PreparationError, read_lines
+
+CHUNK = 1 << 16
+
+#: An escaped backslash, a pair of surrogates, or (as the group) half of a pair, which is no character.
+_ESCAPE = re.compile(rb"\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)")
 
 
-class _Scanner:
-    """Decodes the JSON values of a text stream one after another; holds about one value and one chunk of text."""
+class _Bytes:
+    """The bytes of a JSON file, checked for half surrogates: ijson would replace them by question marks."""
 
-    def __init__(self, path: Path, stream: TextIO) -> None:
-        self.path, self.stream = path, stream
-        self.text, self.position = "", 0
-        self.ended = False
-        self.decoder = json.JSONDecoder()
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path, self.file = path, file
+        self.rest = file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
 
-    def _read(self, size: int = CHUNK) -> None:
-        more = self.stream.read(size)
-        self.ended = not more
-        self.text, self.position = self.text[self.position :] + more, 0
-
-    def peek(self) -> str:
-        """The next character that is no white space, not consumed; empty at the end."""
-        while True:
-            while self.position < len(self.text) and self.text[self.position] in " \t\r\n":
-                self.position += 1
-            if self.position < len(self.text) or self.ended:
-                return self.text[self.position : self.position + 1]
-            self._read()
-
-    def take(self, expected: str) -> str:
-        """Consume the next character, which must be one of `expected`."""
-        character = self.peek()
-        if not character or character not in expected:
-            found = repr(character) if character else "the end of the file"
-            raise PreparationError(f"{self.path}: not valid JSON, {found} where one of {expected!r} should be")
-        self.position += 1
-        return character
-
-    def value(self) -> Any:
-        """Consume and decode the next value."""
-        self.peek()
-        size = CHUNK
-        while True:
-            try:
-                value, end = self.decoder.raw_decode(self.text, self.position)
-                # A number at the end of the text may go on in the next chunk.
-                if end < len(self.text) or self.ended:
-                    self.position = end
-                    return value
-            except json.JSONDecodeError as error:
-                if self.ended:
-                    raise PreparationError(f"{self.path}: not valid JSON or cut off ({error.msg})") from error
-            self._read(size)
-            size *= 2  # so that a value of many chunks is not tried once per chunk
-
-    def elements(self) -> Iterator[Any]:
-        """Consume an array, element by element."""
-        self.take("[")
-        if self.peek() == "]":
-            self.take("]")
-            return
-        while True:
-            yield self.value()
-            if self.take(",]") == "]":
-                return
-
-    def enter(self, key: str) -> None:
-        """Consume an object up to the value of `key`."""
-        self.take("{")
-        separator = "," if self.peek() != "}" else self.take("}")
-        while separator == ",":
-            found = self.value()
-            self.take(":")
-            if found == key:
-                return
-            if self.peek() == "[":
-                for _ in self.elements():
-                    pass
-            else:
-                self.value()
-            separator = self.take(",}")
-        raise PreparationError(f"{self.path}: no key {key!r}; is it the right file?")
+    def read(self, size: int) -> bytes:
+        """About `size` bytes that end where no escape sequence is cut in two; none at the end of the file."""
+        if not size:  # ijson looks at their type
+            return b""
+        data, end = self.rest, 0
+        while not end and (more := self.file.read(size)):
+            data += more
+            end = max(map(data.rfind, (b'"', b",", b" "))) + 1
+        end = end or len(data)
+        self.rest = data[end:]
+        half = next((match[1] for match in _ESCAPE.finditer(data, 0, end) if match[1]), None)
+        if half is not None:
+            raise PreparationError(f"{self.path}: {half.decode()} is half of a surrogate pair; repair this text")
+        return data[:end]
 
 
 def stream_array(path: Path, key: str | None = None, fields: tuple[str, ...] = ()) -> Iterator[Any]:
@@ -101,13 +53,31 @@ def stream_array(path: Path, key: str | None = None, fields: tuple[str, ...] = (
     Raises:
         PreparationError: the file is missing or not valid JSON, has no such array, or an element lacks a field.
     """
-    with _open(path) as stream:
-        scanner = _Scanner(path, stream)
-        if key is not None:
-            scanner.enter(key)
-        for number, element in enumerate(scanner.elements()):
-            _check_fields(f"{path}: element {number} of {key or 'the array'}", element, fields)
-            yield element
+    number = -1
+    with _open(path) as file:
+        try:
+            elements = ijson.items(_Bytes(path, file), f"{key}.item" if key else "item", buf_size=CHUNK, use_float=True)
+            for number, element in enumerate(elements):
+                _check_fields(f"{path}: element {number} of {key or 'the array'}", element, fields)
+                yield element
+        except ijson.JSONError as error:
+            raise PreparationError(f"{path}: not valid JSON or cut off ({_reason(error)})") from error
+    if number < 0:
+        _require_array(path, key)
+
+
+def _require_array(path: Path, key: str | None) -> None:
+    """Tell an array without elements from one that is not there."""
+    with _open(path) as file:
+        events = ijson.parse(_Bytes(path, file))
+        if not any(prefix == (key or "") and event == "start_array" for prefix, event, _ in events):
+            raise PreparationError(f"{path}: no {f'key {key!r} with an ' if key else ''}array; is it the right file?")
+
+
+def _reason(error: Exception) -> str:
+    """What ijson says, without its picture of the place."""
+    text = error.args[0] if error.args else ""
+    return str(text.decode(errors="replace") if isinstance(text, bytes) else text).strip().partition("\n")[0]
 
 
 def read_json(path: Path, fields: tuple[str, ...] = ()) -> Any:
@@ -116,14 +86,17 @@ def read_json(path: Path, fields: tuple[str, ...] = ()) -> Any:
     Raises:
         PreparationError: the file is missing or not valid JSON, or it lacks a field.
     """
-    with _open(path) as stream:
-        value = _Scanner(path, stream).value()
+    with _open(path) as file:
+        try:
+            value = json.load(file)
+        except ValueError as error:  # UnicodeDecodeError is one
+            raise PreparationError(f"{path}: not valid JSON or cut off ({error})") from error
     _check_fields(str(path), value, fields)
     return value
 
 
 def read_json_lines(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a file with one JSON object per line, each with the place for error texts.
+    """The objects of a file with one JSON object per line, each with its place for error texts.
 
     Raises:
         PreparationError: the file is missing, or a line is not valid JSON or lacks a field.
@@ -140,9 +113,9 @@ def read_json_lines(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[str, 
         yield where, entry
 
 
-def _open(path: Path) -> TextIO:
+def _open(path: Path) -> BinaryIO:
     try:
-        return path.open(encoding="utf-8")
+        return path.open("rb")
     except OSError as error:
         raise PreparationError(f"{path}: {error.strerror}; check --source") from error
 
@@ -151,6 +124,6 @@ def _check_fields(where: str, element: Any, fields: tuple[str, ...]) -> None:
     for field in fields:
         key, _, inner = field.partition("[].")
         if not isinstance(element, dict) or key not in element:
-            raise PreparationError(f"{where} is no object with {key!r}; is it the right file?")
+            raise PreparationError(f"{where} is not an object with {key!r}; is it the right file?")
         for member in element[key] if inner else ():
             _check_fields(f"{where}, {key}", member, (inner,))

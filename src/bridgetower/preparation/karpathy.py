@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridgetower.preparation.json_stream import stream_array
-from bridgetower.preparation.schemas import CAPTIONS
-from bridgetower.preparation.tables import Settings, Table, caption_rows, list_images, shuffled
+from .json_stream import stream_array
+from .schemas import CAPTIONS
+from .tables import Settings, Table, caption_rows, list_images, shuffled
 
 ROOT = "mscoco_flickr30k_vqav2_snli_ve"
 

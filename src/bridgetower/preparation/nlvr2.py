@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bridgetower.preparation.json_stream import read_json_lines
-from bridgetower.preparation.schemas import NLVR2_WITH_SENTENCES
-from bridgetower.preparation.tables import PreparationError, Row, Settings, Table
+from .json_stream import read_json_lines
+from .schemas import NLVR2_WITH_SENTENCES
+from .tables import PreparationError, Row, Settings, Table
 
 _ANNOTATIONS = {
     "train": "train",

@@ -52,6 +52,11 @@ NLVR2 = pa.schema(
 NLVR2_WITH_SENTENCES = NLVR2.append(pa.field("identifiers", _TEXTS))
 SNLI_VE = pa.schema([("image", pa.binary()), ("sentences", pa.list_(_TEXTS)), ("labels", _INTEGERS)])
 
+#: The user's own identifier of each text, or of a picture without texts.
+IDENTIFIERS = pa.field("identifiers", _TEXTS)
+IMAGE_CLASSES = pa.schema([("image", pa.binary()), ("labels", _INTEGERS), IDENTIFIERS])
+TEXT_CLASSES = pa.schema([("sentences", pa.list_(_TEXTS)), ("labels", _INTEGERS), IDENTIFIERS])
+
 FAMILIES: dict[str, pa.Schema] = {
     "captions": CAPTIONS,
     "VG captions": VG_CAPTIONS,
@@ -59,6 +64,8 @@ FAMILIES: dict[str, pa.Schema] = {
     "VQA test": VQA_TEST,
     "NLVR2": NLVR2,
     "SNLI-VE": SNLI_VE,
+    "image classes": IMAGE_CLASSES,
+    "text classes": TEXT_CLASSES,
 }
 # The column with the texts, whichever of these a file has.
 TEXT_COLUMNS = ("caption", "questions", "sentences")

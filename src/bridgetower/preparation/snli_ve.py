@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bridgetower.preparation.json_stream import read_json_lines
-from bridgetower.preparation.karpathy import FLICKR30K, ROOT
-from bridgetower.preparation.schemas import SNLI_VE
-from bridgetower.preparation.tables import PreparationError, Row, Settings, Table
+from .json_stream import read_json_lines
+from .karpathy import FLICKR30K, ROOT
+from .schemas import SNLI_VE
+from .tables import PreparationError, Row, Settings, Table
 
 SPLITS = ("train", "dev", "test")
 LABELS = {"contradiction": 0, "neutral": 1, "entailment": 2}

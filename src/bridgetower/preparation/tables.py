@@ -1,8 +1,7 @@
-"""What a data set hands to the writer: tables whose rows are made one at a time."""
+"""Plans of tables: what a data set hands to the writer, which asks for one row at a time."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -104,7 +103,7 @@ class Table:
 
 
 def caption_rows(captions_of: Callable[[str], list[str]], split: str) -> Callable[[str], Row]:
-    """Makes the rows of caption tables whose items are image paths; `captions_of` is asked by file name."""
+    """The `row` function of a caption table whose items are image paths; `captions_of` is asked by file name."""
 
     def row(path: str) -> Row:
         name = os.path.basename(path)
@@ -151,16 +150,16 @@ def shuffled(items: Iterable[T], seed: int) -> list[T]:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and the non-empty lines of a text file, stripped."""
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield number, line.strip()
+    """Line numbers from 1 and the non-empty lines of a text file, stripped.
 
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file that is either complete or not there."""
-    partial = path.with_name(f".{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-    partial.replace(path)
+    Raises:
+        PreparationError: a line is not UTF-8.
+    """
+    with path.open("rb") as file:
+        for number, encoded in enumerate(file, start=1):
+            try:
+                line = encoded.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            except UnicodeDecodeError as error:
+                raise PreparationError(f"{path}, line {number}: not UTF-8 ({error.reason}); convert it") from error
+            if line:
+                yield number, line

@@ -6,12 +6,14 @@ import json
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from bridgetower.preparation.arrow_input import arrow_files, open_arrow
-from bridgetower.preparation.schemas import TEXT_COLUMNS
-from bridgetower.preparation.tables import PreparationError, write_json
+from ..files import FileSet
+from .arrow_input import arrow_files, open_arrow
+from .schemas import TEXT_COLUMNS
+from .tables import PreparationError
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ def read_texts(files: Iterable[Path]) -> Iterator[str]:
     """Every caption, question or hypothesis of some arrow files, in file and row order.
 
     Raises:
-        PreparationError: a file is no arrow file or has no text column.
+        PreparationError: a file is not an arrow file or has no text column.
     """
     for path in files:
         with open_arrow(path) as file:
@@ -76,11 +78,6 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 def save_tokenizer(tokenizer: Tokenizer, output: Path) -> None:
     """Write `tokenizer.json`, `vocab.json`, `merges.txt` and `tokenizer_config.json`."""
-    output.mkdir(parents=True, exist_ok=True)
-    partial = output / ".tokenizer.json.partial"
-    tokenizer.save(str(partial))
-    partial.replace(output / "tokenizer.json")
-    tokenizer.model.save(str(output))
     config = {
         "tokenizer_class": "RobertaTokenizer",
         "bos_token": "<s>",
@@ -93,7 +90,11 @@ def save_tokenizer(tokenizer: Tokenizer, output: Path) -> None:
         "add_prefix_space": False,
         "model_max_length": 512,
     }
-    write_json(output / "tokenizer_config.json", config)
+    with TemporaryDirectory() as folder, FileSet() as files:
+        for path in map(Path, tokenizer.model.save(folder)):
+            files.copy(path, output / path.name)
+        files.write(output / "tokenizer.json", lambda beside: tokenizer.save(str(beside)))
+        files.text(output / "tokenizer_config.json", json.dumps(config, ensure_ascii=False) + "\n")
 
 
 def prepare_tokenizer(sources: Iterable[Path], output: Path, vocab_size: int) -> Tokenizer:

@@ -9,12 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from bridgetower.preparation.json_stream import read_json, stream_array
-from bridgetower.preparation.schemas import VQA
-from bridgetower.preparation.tables import PreparationError, Row, Settings, Table, image_number, read_lines, write_json
-from bridgetower.preparation.visual_genome import find_images, vg_file
-from bridgetower.preparation.vqa_answers import normalize_answer
-from bridgetower.preparation.vqav2 import ImageQuestions, read_vocabulary
+from ..files import write_json
+from .answer_classes import normalize_answer
+from .json_stream import read_json, stream_array
+from .schemas import VQA
+from .tables import PreparationError, Row, Settings, Table, image_number, read_lines
+from .visual_genome import find_images, vg_file
+from .vqav2 import ImageQuestions, read_vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ ALL_IDS, COCO_IDS = "ids.json", "coco_ids.json"
 def split_images(settings: Settings) -> dict[str, list[int]]:
     """Decide which images are for training, and write their numbers by split to `coco_ids.json` and `ids.json`.
 
-    Images that come from COCO follow the Karpathy split and alone stand in `coco_ids.json`. Of all others, test and
+    Images that come from COCO follow the Karpathy split, and `coco_ids.json` lists them alone. Of all others, test and
     then val get as many as fill them up to `held_out` images, and train gets the rest.
 
     Returns:
@@ -48,7 +49,7 @@ def split_images(settings: Settings) -> dict[str, list[int]]:
         split = split_of.get(image["coco_id"])
         (ids[split] if split else remainder).append(image["image_id"])
     logger.info("COCO images: %s; others: %d", {split: len(images) for split, images in ids.items()}, len(remainder))
-    write_json(settings.output / COCO_IDS, ids)
+    write_json(settings.output / COCO_IDS, ids, indent=None)
     random.Random(settings.seed).shuffle(remainder)
     for split in ("test", "val"):
         lacking = held_out - len(ids[split])
@@ -59,7 +60,7 @@ def split_images(settings: Settings) -> dict[str, list[int]]:
             )
         ids[split] += [remainder.pop() for _ in range(lacking)]
     ids["train"] += remainder
-    write_json(settings.output / ALL_IDS, ids)
+    write_json(settings.output / ALL_IDS, ids, indent=None)
     return ids
 
 

@@ -7,9 +7,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from bridgetower.preparation.json_stream import stream_array
-from bridgetower.preparation.schemas import VG_CAPTIONS
-from bridgetower.preparation.tables import Row, Settings, Table, image_number, list_images, shuffled
+from .json_stream import stream_array
+from .schemas import VG_CAPTIONS
+from .tables import Row, Settings, Table, image_number, list_images, shuffled
 
 SPLITS = ("train",)
 BOX = ("width", "height", "x", "y")

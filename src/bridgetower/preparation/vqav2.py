@@ -8,10 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from bridgetower.preparation.arrow_input import open_arrow
-from bridgetower.preparation.json_stream import stream_array
-from bridgetower.preparation.schemas import VQA, VQA_TEST
-from bridgetower.preparation.tables import (
+from ..files import write_json
+from .answer_classes import build_vocabulary, soft_targets
+from .arrow_input import open_arrow
+from .json_stream import stream_array
+from .schemas import VQA, VQA_TEST
+from .tables import (
     PreparationError,
     Row,
     Settings,
@@ -19,9 +21,7 @@ from bridgetower.preparation.tables import (
     image_number,
     list_images,
     shuffled,
-    write_json,
 )
-from bridgetower.preparation.vqa_answers import build_vocabulary, soft_targets
 
 SPLITS = ("train", "val", "test", "test-dev", "trainable_val", "rest_val")
 REST_VAL_IMAGES = 1000
@@ -141,7 +141,7 @@ def tables(settings: Settings, suffix: str, normalize: Callable[[str], str]) -> 
     """
     vocabulary = read_vocabulary(settings) if settings.wants("train") or settings.wants("val") else {}
     if vocabulary:
-        write_json(settings.output / "vqav2_answers.json", list(vocabulary))
+        write_json(settings.output / "vqav2_answers.json", list(vocabulary), indent=None)
     for split in filter(settings.wants, _FOLDERS):
         images = read_questions(settings, split)
         if split in ("train", "val"):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bridgetower.preparation.json_stream import stream_array
-from bridgetower.preparation.schemas import CAPTIONS
-from bridgetower.preparation.tables import (
+from .json_stream import stream_array
+from .schemas import CAPTIONS
+from .tables import (
     PreparationError,
     Settings,
     Table,
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 CC_SPLITS = ("val", "train")
 SBU_SPLITS = ("train",)
 _CC_TSV = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
+_CAPTION_NAMES, _LINK_NAMES = ("caption", "captions", "text", "title"), ("url", "urls", "image_url", "link", "image")
 _TEXTS_PER_ARRAY = 100_000
 _MAX_FIELD = 1 << 30  # an unbalanced quote may make a field of many lines
 
@@ -57,10 +58,12 @@ def read_tsv_captions(path: Path, raw: bool = False) -> PackedTexts:
             joins lines: the numbers of images that were downloaded by such row numbers depend on it.
 
     Raises:
-        PreparationError: the file is missing or cannot be read as CSV.
+        PreparationError: the file is missing, cannot be read as CSV, or begins with column names.
     """
     try:
         with path.open(encoding="utf-8", newline="\n" if raw else "") as file:
+            _refuse_header(path, file.readline())
+            file.seek(0)
             if raw:
                 return PackedTexts(line.rstrip("\r\n").partition("\t")[0] for line in file)
             csv.field_size_limit(_MAX_FIELD)
@@ -77,6 +80,16 @@ def read_tsv_captions(path: Path, raw: bool = False) -> PackedTexts:
             return captions
     except (OSError, csv.Error, UnicodeDecodeError) as error:
         raise PreparationError(f"{path}: cannot be read as tab-separated text: {error}") from error
+
+
+def _refuse_header(path: Path, line: str) -> None:
+    """Refuse column names in the first line: every picture would get the caption of the row before its own."""
+    names = [name.strip().strip("\ufeff\"").lower() for name in line.split("\t")]
+    if len(names) > 1 and names[0] in _CAPTION_NAMES and names[1] in _LINK_NAMES:
+        raise PreparationError(
+            f"{path}: line 1 holds column names ({line.strip()!r}), which would shift every caption by a row; "
+            "remove the line"
+        )
 
 
 def cc_tables(settings: Settings) -> Iterator[Table]:

@@ -1,4 +1,4 @@
-"""The one way from rows to arrow files: bounded record batches, complete files only, shards that resume."""
+"""Writes rows to arrow files: bounded record batches, complete files only, shards that resume."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from bridgetower.preparation.arrow_input import open_arrow
-from bridgetower.preparation.images import ImageReader
-from bridgetower.preparation.schemas import image_columns
-from bridgetower.preparation.tables import PreparationError, Row, Table
+from ..files import write_beside
+from .arrow_input import open_arrow
+from .images import ImageReader
+from .schemas import image_columns
+from .tables import PreparationError, Row, Table
 
 logger = logging.getLogger(__name__)
 
@@ -40,43 +41,38 @@ class Written:
 @contextmanager
 def arrow_file(path: Path, schema: pa.Schema) -> Iterator[pa.ipc.RecordBatchFileWriter]:
     """A writer whose file appears under its name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            yield writer
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    for leftover in path.parent.glob(f".{path.name}.*.partial"):  # of a run that was killed
+        leftover.unlink()
+    with write_beside(path) as beside, pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        yield writer
 
 
-class _Batches:
+class Batches:
     """Collects rows and writes them as record batches of at most MAX_BATCH_ROWS rows and about MAX_BATCH_BYTES."""
 
     def __init__(self, writer: pa.ipc.RecordBatchFileWriter, schema: pa.Schema) -> None:
         self.writer, self.schema = writer, schema
         self.images = image_columns(schema)
         self.columns: dict[str, list[Any]] = {name: [] for name in schema.names}
-        self.bytes = 0
-        self.rows = 0
+        self.pending = self.bytes = self.rows = 0
 
     def add(self, row: Row, images: list[bytes]) -> None:
         """Collect a row."""
         for name, value in (*zip(self.images, images, strict=True), *row.values.items()):
             self.columns[name].append(value)
         self.rows += 1
+        self.pending += 1
         self.bytes += sum(map(len, images))
-        if len(self.columns[self.images[0]]) >= MAX_BATCH_ROWS or self.bytes >= MAX_BATCH_BYTES:
+        if self.pending >= MAX_BATCH_ROWS or self.bytes >= MAX_BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Write what was collected."""
-        if self.columns[self.images[0]]:
+        if self.pending:
             arrays = [self._array(field) for field in self.schema]
             self.writer.write_batch(pa.record_batch(arrays, schema=self.schema))
         self.columns = {name: [] for name in self.schema.names}
-        self.bytes = 0
+        self.pending = self.bytes = 0
 
     def _array(self, field: pa.Field) -> pa.Array:
         try:
@@ -105,8 +101,8 @@ def write_table(
         table: what to write.
         output: folder; made when it does not exist.
         reader: reads the images.
-        skip_bad: leave rows with a missing or unreadable image out and count them, instead of stopping.
-        overwrite: make files anew that are there already.
+        skip_bad: leave out and count rows with a missing or unreadable image, instead of stopping.
+        overwrite: remake files that exist already.
         progress: show a progress bar.
 
     Raises:
@@ -175,7 +171,7 @@ def _write_file(
     schema = table.schema.with_metadata({PLAN_KEY: plan})
     bar = tqdm(total=len(items), desc=path.name, unit=" rows", disable=not progress, mininterval=0.5)
     with arrow_file(path, schema) as writer, bar:
-        batches = _Batches(writer, schema)
+        batches = Batches(writer, schema)
         for row, images in reader.read(map(table.row, items)):
             bar.update()
             if not isinstance(images, str):

@@ -8,7 +8,7 @@ from .glue import Glue
 from .irtr import ContrastiveRetrieval, RankingRetrieval
 from .pair_classes import NLVR2, VisualEntailment
 from .pretrain import PreTraining
-from .question_answering import VisualQuestionAnswering
+from .vqa_task import VisualQuestionAnswering
 
 __all__ = ["TASKS", "Evaluation", "Labels", "Task", "get_task"]
 

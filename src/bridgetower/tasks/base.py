@@ -107,15 +107,15 @@ class Task:
         if not experiment.task.train_classifier:
             raise SettingsError(f"{experiment.source}: task.train_classifier=false is for the task cifar; leave it out")
 
-    def check_datasets(self, settings: DataSettings) -> None:
-        """Refuse data sets of another kind than the task reads.
+    def check_datasets(self, settings: DataSettings, data_root: str | None = None) -> None:
+        """Refuse data sets of another kind than the task reads; own tables are looked for in `data_root`.
 
         Raises:
             SettingsError: names the data set and those that fit.
             KeyError: an unknown data set.
         """
         for name in settings.datasets:
-            kind = dataset_spec(name).kind
+            kind = dataset_spec(name, data_root).kind
             if kind != self.data_kind:
                 fitting = ", ".join(key for key, spec in DATASETS.items() if spec.kind == self.data_kind)
                 raise SettingsError(f"data.datasets has {name!r}, which holds {kind} samples, but the task reads "

@@ -16,7 +16,7 @@ __all__ = ["SingleTowerTask"]
 class SingleTowerTask(Task):
     """Reads one data set of its own form, and measures loss and accuracy."""
 
-    def check_datasets(self, settings: DataSettings) -> None:
+    def check_datasets(self, settings: DataSettings, data_root: str | None = None) -> None:
         """Refuse several data sets; the dataset itself refuses unknown ones."""
         if len(settings.datasets) != 1:
             raise SettingsError(f"data.datasets={list(settings.datasets)}: the task {self.name} reads one data set; "

@@ -1,6 +1,6 @@
 """`python -m bridgetower.training`, which is `train.py`."""
 
-from .program import run_program
+from .run import run_program
 
 if __name__ == "__main__":
     run_program()

@@ -16,7 +16,7 @@ from .flags import EXAMPLE, OWN_FLAGS
 from .precision import FLOAT32_OPERATORS, check_precision
 from .sharding import check_parallelism, check_sharding
 
-__all__ = ["BridgeTowerTrainingArguments", "device_batch", "parse_arguments"]
+__all__ = ["BridgeTowerTrainingArguments", "device_batch", "parse_arguments", "report_rates"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class BridgeTowerTrainingArguments(TrainingArguments):
     config_name: str = _flag("config_name", "")
     data_root: str = _flag("data_root", "data")
     checkpoint_path: Optional[str] = _flag("checkpoint_path", None)  # noqa: UP045
+    new_classifier: bool = _flag("new_classifier", False)
     image_tower: Optional[str] = _flag("image_tower", None)  # noqa: UP045
     text_tower: Optional[str] = _flag("text_tower", None)  # noqa: UP045
     batch_size: int = _flag("batch_size", 0)
@@ -172,3 +173,20 @@ def device_batch(total: int, largest: int, devices: int) -> int:
         raise SettingsError(f"{devices} devices cannot share a batch of {total} samples evenly; use {fitting} of them, "
                             f"or --batch_size {max(1, round(total / devices)) * devices}")
     return max(size for size in range(1, min(largest, share) + 1) if share % size == 0)
+
+
+#: Below it `--learning_rate` is more likely a rate, as other programs take it, than a factor.
+_SMALLEST_FACTOR = 0.01
+
+
+def report_rates(args: BridgeTowerTrainingArguments, experiment: Experiment) -> None:
+    """Say what the learning rates of a training become, and warn when the factor looks like a rate."""
+    if not args.do_train:
+        return
+    rates, factor = experiment.optimization, args.learning_rate
+    base = factor * rates.learning_rate
+    logger.info("learning rates: towers %g, cross-modal layers %g, heads %g", base, base * rates.lr_mult_cross_modal,
+                base * rates.lr_mult_head)
+    if factor < _SMALLEST_FACTOR:
+        logger.warning("--learning_rate %g is a factor on the rates of the experiment, so that the towers learn at %g; "
+                       "for a rate of %g write --set optimization.learning_rate=%g", factor, base, factor, factor)

@@ -112,7 +112,7 @@ def build_data(experiment: Experiment, splits: list[str], data_root: str, tokeni
         sharing = ", ".join(name for name, other in TASKS.items() if other.shares_images)
         raise SettingsError(f"{experiment.source}: data.texts_per_image={settings.texts_per_image} must be 1 for the "
                             f"task {experiment.task.name}; tasks whose texts can share an image are {sharing}")
-    task.check_datasets(settings)
+    task.check_datasets(settings, data_root)
     objectives = task.objectives(experiment.task)
     datasets = {split: task.open_split(experiment, split, data_root, seed) for split in splits}
     for split, dataset in datasets.items():
@@ -146,7 +146,8 @@ def build_processor(experiment: Experiment, tokenizer: BridgeTowerTokenizer | No
 
 
 def build_model(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, data: Data,
-                weights: Weights | None, new_heads: bool = True) -> BridgeTowerPretrainedModel:
+                weights: Weights | None, new_heads: bool = True, new_classifier: bool = False
+                ) -> BridgeTowerPretrainedModel:
     """The run's model, with the weights of a checkpoint where there is one.
 
     Args:
@@ -155,6 +156,7 @@ def build_model(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, 
         data: knows the classes.
         weights: None: the model begins with random weights.
         new_heads: whether the checkpoint may lack the heads of the task, which training then begins anew.
+        new_classifier: whether the classifier begins anew even where the checkpoint has one.
 
     Raises:
         SettingsError: see `build_config`.
@@ -165,6 +167,38 @@ def build_model(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, 
     model = task.model(config)
     model.config.name_labels(data.labels.names.answers)
     if weights is not None:
-        load_into(model, weights.tensors, weights.source, may_miss=HEADS if new_heads else ())
+        _load(model, weights, new_heads, new_classifier)
     task.freeze(model, experiment.task)
     return model
+
+
+def _load(model: BridgeTowerPretrainedModel, weights: Weights, new_heads: bool, new_classifier: bool) -> None:
+    """Fill a model; say which of its heads begin with random weights."""
+    tensors = weights.tensors
+    if new_heads and not new_classifier:
+        _check_classes(model, weights)
+    if new_classifier:
+        tensors = {name: value for name, value in tensors.items() if not name.startswith("classifier.")}
+    report = load_into(model, tensors, weights.source, may_miss=HEADS if new_heads else ())
+    heads = sorted({name.split(".")[0] for name in report.new})
+    if heads:
+        logger.warning("%s has no weights for %s: %s at random", weights.source, ", ".join(heads),
+                       "it starts" if len(heads) == 1 else "they start")
+
+
+def _check_classes(model: BridgeTowerPretrainedModel, weights: Weights) -> None:
+    """Refuse a classifier of other classes than those of the run.
+
+    Raises:
+        SettingsError: names the flag that lets the classifier begin anew.
+    """
+    classifiers = [name for name in weights.tensors if name.startswith("classifier.")]
+    own = dict(model.named_parameters())
+    trained, wanted = weights.config.label_names if weights.config else {}, model.config.label_names
+    differ = [index for index, name in trained.items() if wanted.get(index, name) != name]
+    shapes = [name for name in classifiers if name in own and tuple(own[name].shape) != weights.tensors[name].shape]
+    if classifiers and (differ or shapes):
+        reason = f"class {differ[0]} is {trained[differ[0]]!r} there and {wanted[differ[0]]!r} here" if differ else \
+            f"{shapes[0]} is {weights.tensors[shapes[0]].shape} there and {tuple(own[shapes[0]].shape)} here"
+        raise SettingsError(f"{weights.source} has a classifier for other answers or classes ({reason}); add "
+                            "--new_classifier to start it anew, or use the data that it was trained on")

@@ -15,6 +15,7 @@ OWN_FLAGS: dict[str, str] = {
                    "config.json of a model.",
     "data_root": "Folder of the arrow files.",
     "checkpoint_path": "Weights to start from: a folder, a .pdparams or .safetensors file, or a PyTorch checkpoint.",
+    "new_classifier": "Start the classifier anew, where --checkpoint_path was trained on other answers or classes.",
     "image_tower": "Without --checkpoint_path: weights of the image tower to start from, for instance an OpenAI CLIP "
                    "archive, a folder or hub name of a Hugging Face CLIP, ViT or DeiT, or CLIP-ViT-B/16 and the "
                    "other names that an experiment file knows.",

@@ -12,12 +12,11 @@ from paddle import nn
 from paddle.optimizer.lr import LRScheduler
 from paddlenlp.trainer.trainer_utils import get_scheduler
 
+from ..model_parts import BASE_PREFIX, part_of
+
 __all__ = ["AdamW", "ParameterGroup", "learning_rate_schedule", "parameter_groups"]
 
 _NORM = re.compile(r"(^|[._])norm\.(weight|bias)$")
-_HEADS = ("mlm_head.", "itm_head.", "itc_", "classifier.")
-_CROSS_MODAL = ("cross_modal_", "text_projection.", "image_projection.", "text_input_norm.", "image_input_norm.",
-                "text_bridges.", "image_bridges.", "text_pooler.", "image_pooler.")
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,6 @@ class ParameterGroup:
     learning_rate: float
     weight_decay: float
     parameters: dict[str, paddle.Tensor]
-
-
-def _group_name(bare: str) -> str:
-    if bare.startswith(_HEADS):
-        return "head"
-    return "cross_modal" if bare.startswith(_CROSS_MODAL) else "base"
 
 
 def _decays(bare: str, has_clip_tower: bool) -> bool:
@@ -75,8 +68,10 @@ def parameter_groups(model: nn.Layer, weight_decay: float, lr_mult_head: float, 
               for name, factor in factors.items() for decays in (True, False)}
     for name, parameter in model.named_parameters():
         if not parameter.stop_gradient:
-            bare = name.removeprefix("bridgetower.")
-            groups[_group_name(bare), _decays(bare, has_clip_tower)].parameters[name] = parameter
+            bare = name.removeprefix(BASE_PREFIX)
+            part = part_of(bare)
+            rate = "base" if part is None else part.rate
+            groups[rate, _decays(bare, has_clip_tower)].parameters[name] = parameter
     return [group for group in groups.values() if group.parameters]
 
 
@@ -93,7 +88,7 @@ class AdamW(paddle.optimizer.AdamW):
 
     Args:
         learning_rate: the base rate, or its schedule.
-        groups: the parameters; no parameter stands in two groups.
+        groups: the parameters; none is in two groups.
         beta1, beta2, epsilon: of Adam.
         grad_clip: clips all gradients together before the step.
         multi_precision: whether half-precision parameters get float32 copies, which are what is updated.

@@ -1,4 +1,4 @@
-"""Training from towers: an image and a text encoder that were trained apart, put into a new model."""
+"""Training from towers: load separately trained image and text encoders into a new model."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..conversion import load_weights
-from ..known import IMAGE_TOWERS, TEXT_TOWERS
+from ..conversion import hub_name, load_weights
 from ..modules import BridgeTowerPretrainedModel, load_into
 
 __all__ = ["load_towers"]
@@ -20,7 +19,7 @@ _BASE_PREFIX = "bridgetower."
 #: Attribute of the model -> (flag of train.py, what to call it, section of the configuration).
 _TOWERS = {"image_tower": ("--image_tower", "image tower", "vision_config"),
            "text_tower": ("--text_tower", "text tower", "text_config")}
-#: Settings that no shape shows and that change what a tower computes.
+#: Settings that change what a tower computes and do not show in any shape.
 _HIDDEN_SETTINGS = ("kind", "num_attention_heads", "hidden_act", "pad_token_id")
 
 
@@ -64,9 +63,7 @@ def _stem(name: str) -> str:
 
 def _load_tower(model: BridgeTowerPretrainedModel, part: str, source: str | os.PathLike[str]) -> None:
     flag, name, section = _TOWERS[part]
-    named = {**TEXT_TOWERS, **IMAGE_TOWERS}.get(str(source))
-    known = named.hub if named and named.hub and not os.path.exists(source) else source
-    tensors, stored = load_weights(known)  # type: ignore[arg-type]
+    tensors, stored = load_weights(str(source) if os.path.exists(source) else hub_name(str(source)))
     tower = {_stem(key): value for key, value in tensors.items() if _stem(key).startswith(f"{part}.")}
     if not tower:
         found = ", ".join(sorted({_stem(key).split(".")[0] for key in tensors})[:5])

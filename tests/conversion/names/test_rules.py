@@ -138,9 +138,13 @@ def test_unknown_name_is_an_error_that_names_it(name: str) -> None:
         to_paddle(source, "original")
 
 
-def test_two_heads_for_one_place_are_an_error() -> None:
-    source = tensors("vqa") | {"snli_classifier.0.bias": np.zeros(3, np.float32)}
-    with pytest.raises(CheckpointError, match="classifier.fc1.bias"):
+@pytest.mark.parametrize("others, place", [
+    (["snli_classifier.0.bias", "snli_classifier.3.weight"], "classifier.fc1.bias"),
+    (["snli_classifier.0.bias"], "classifier.fc2.bias"),  # the only layer of its head
+])  # fmt: skip
+def test_two_heads_for_one_place_are_an_error(others: list[str], place: str) -> None:
+    source = tensors("vqa") | {name: np.zeros((3, 3)[: 1 + name.endswith("weight")], np.float32) for name in others}
+    with pytest.raises(CheckpointError, match=place):
         to_paddle(source, "original")
 
 
@@ -226,7 +230,7 @@ def test_distilled_deit_loses_its_token_and_that_tokens_position() -> None:
 @pytest.mark.parametrize("layout", ["original", "huggingface", "openai_clip", "huggingface_clip", "huggingface_bert",
                                     "huggingface_vit"])  # fmt: skip
 def test_no_source_name_stands_twice_in_the_table(layout: str) -> None:
-    sources = [rule.source for rule in rules(layout)]
+    sources = [(rule.source, rule.without) for rule in rules(layout)]
     assert len(sources) == len(set(sources))
 
 

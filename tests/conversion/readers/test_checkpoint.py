@@ -1,7 +1,9 @@
-"""From a path to named tensors: containers by content, folders, settings, and what is no checkpoint."""
+"""From a path to named tensors: containers by content, folders, settings, and what is not a checkpoint."""
 
 from __future__ import annotations
 
+import fnmatch
+import itertools
 import json
 import pickle
 import sys
@@ -14,7 +16,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from bridgetower.conversion import CheckpointError, load_weights, read_checkpoint
+from bridgetower.conversion import CheckpointError, load_weights, local_path, read_checkpoint
 from tests.conversion.checkpoints import CASES, lightning, tensors, torch_state, write_port_folder
 
 CONTAINERS = ["zip", "legacy", "bare", "nested", "fp16", "safetensors", "pickle"]
@@ -99,8 +101,127 @@ def test_paddle_files(tmp_path: Path) -> None:
         assert weights["image_tower.b"].dtype == np.float32
 
 
+WRAPPERS = ("module", "_orig_mod", "_forward_module")
+
+
+ORDERS = [".".join(words) for size in (1, 2, 3) for words in itertools.permutations(WRAPPERS, size)]
+
+
+@pytest.mark.parametrize("prefix", [*ORDERS, "model", "module.model", "model._orig_mod.module"])
+@pytest.mark.parametrize("case", ["vqa", "huggingface_mlm"])
+def test_names_of_wrapped_models(case: str, prefix: str, tmp_path: Path) -> None:
+    expected = tensors(case)
+    torch.save({"state_dict": torch_state({f"{prefix}.{name}": array for name, array in expected.items()})},
+               tmp_path / "x.ckpt")
+    checkpoint = read_checkpoint(tmp_path / "x.ckpt")
+    assert checkpoint.layout == ("original" if case == "vqa" else "huggingface")
+    assert list(checkpoint.tensors) == list(expected)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(checkpoint.tensors[name], array)
+
+
+@pytest.mark.parametrize("wrapper", [*WRAPPERS, "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
+def test_names_of_wrapped_parts(wrapper: str, tmp_path: Path) -> None:
+    """Compiled or recomputed layers have the wrapper in the middle."""
+    expected = tensors("vqa")
+    names = {name: name.replace("layer.1.", f"layer.1.{wrapper}.").replace("resblocks.", f"{wrapper}.resblocks.")
+             for name in expected}  # fmt: skip
+    save_file({names[name]: array for name, array in expected.items()}, tmp_path / "x.safetensors")
+    assert set(read_checkpoint(tmp_path / "x.safetensors").tensors) == set(expected)
+
+
+def test_two_models_in_one_file(tmp_path: Path) -> None:
+    state = torch_state(tensors("vqa"))
+    torch.save(state | {f"module.{name}": tensor for name, tensor in state.items()}, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="module.temperature are the same tensor; the file holds two models"):
+        read_checkpoint(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("path", ["module", "state_dict", "model_state_dict", "model.module", "module.state_dict",
+                                  "model.model.model"])  # fmt: skip
+def test_tensors_inside_dictionaries_of_training_tools(path: str, tmp_path: Path) -> None:
+    """DeepSpeed keeps them under `module`, beside much else."""
+    content: dict[str, Any] = torch_state(tensors("vqa"))
+    for key in reversed(path.split(".")):
+        content = {"global_steps": 7, "optimizer": None, "ds_config": {"a": 1}, key: content}
+    torch.save(content | {"buffer_names": [], "param_shapes": [{}]}, tmp_path / "mp_rank_00_model_states.pt")
+    assert set(read_checkpoint(tmp_path / "mp_rank_00_model_states.pt").tensors) == set(tensors("vqa"))
+
+
+def test_weights_that_deepspeed_keeps_elsewhere(tmp_path: Path) -> None:
+    state = {name: torch.empty(0) for name in tensors("vqa")}
+    torch.save({"module": state, "param_shapes": [{}]}, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="zero_to_fp32.py"):
+        read_checkpoint(tmp_path / "x.pt")
+
+
+def test_a_dictionary_that_holds_itself_ends(tmp_path: Path) -> None:
+    content: dict[str, Any] = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="'model' is not a tensor"):
+        read_checkpoint(tmp_path / "x.pt")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Folders
+
+
+def test_a_folder_of_checkpoints_names_them(tmp_path: Path) -> None:
+    for name in ("b.ckpt", "a.ckpt", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(CheckpointError, match="no weights under a usual name, but a.ckpt, b.ckpt; give one of these"):
+        read_checkpoint(tmp_path)
+
+
+class _Hub:
+    """A hub that lists given files and notes what is asked of it."""
+
+    def __init__(self, files: list[str], folder: Path) -> None:
+        self.files, self.folder, self.name, self.patterns = files, folder, "", [""]
+
+    def list_repo_files(self, name: str) -> list[str]:
+        return self.files
+
+    def snapshot_download(self, name: str, allow_patterns: list[str]) -> str:
+        self.name, self.patterns = name, allow_patterns
+        return str(self.folder)
+
+
+@pytest.mark.parametrize("files, wanted", [
+    (["config.json", "pytorch_model.bin", "model.safetensors"], {"model.safetensors"}),
+    (["pytorch_model-1-of-2.bin", "model-1-of-2.safetensors", "model-2-of-2.safetensors"],
+     {"model-1-of-2.safetensors", "model-2-of-2.safetensors"}),
+    (["pytorch_model.bin", "tf_model.h5", "onnx/model.safetensors"], {"pytorch_model.bin"}),
+    (["open_clip_pytorch_model.bin", "open_clip_model.safetensors"], {"open_clip_model.safetensors"}),
+    (["open_clip_pytorch_model.bin"], {"open_clip_pytorch_model.bin"}),
+    (["model_state.pdparams"], {"model_state.pdparams"}),
+])  # fmt: skip
+def test_one_kind_of_weights_is_downloaded(
+    files: list[str], wanted: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    hub = _Hub([*files, "vocab.json", "merges.txt"], tmp_path)
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.snapshot_download)
+    local_path("somebody/something")
+    chosen = {file for file in hub.files if any(fnmatch.fnmatch(file, pattern) for pattern in hub.patterns)}
+    assert {file for file in chosen if Path(file).suffix not in (".json", ".txt")} == wanted
+    assert {"vocab.json", "merges.txt"} <= chosen
+
+
+@pytest.mark.parametrize("name, repository", [("CLIP-ViT-B/16", "openai/clip-vit-base-patch16"),
+                                              ("roberta-base", "FacebookAI/roberta-base")])  # fmt: skip
+def test_known_towers_stand_for_their_repositories(
+    name: str, repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    hub = _Hub([], tmp_path)
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.snapshot_download)
+    assert local_path(name) == tmp_path and hub.name == repository
 
 
 def _shard(folder: Path, binary: bool = False) -> dict[str, str]:
@@ -150,7 +271,7 @@ def test_missing_shard(tmp_path: Path) -> None:
     ({"weight_map": {"a": "model-0.safetensors"}}, "disagree about tensor"),
     ({"weight_map": {"a": 3}}, "no weight_map"),
     ({"weights": {}}, "no weight_map"),
-    ([1], "no JSON object"),
+    ([1], "not hold a JSON object"),
 ])  # fmt: skip
 def test_broken_index(index: Any, message: str, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
@@ -177,20 +298,20 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content, message", [
     (b"", "empty"),
-    (b"some text, not weights\n", "no torch, safetensors or Paddle file"),
-    (b"<!DOCTYPE html><html>404 not found</html>", "no torch, safetensors or Paddle file"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "no torch, safetensors or Paddle file"),
-    (b'{"a": 1}', "no torch, safetensors or Paddle file"),
+    (b"some text, not weights\n", "not a torch, safetensors or Paddle file"),
+    (b"<!DOCTYPE html><html>404 not found</html>", "not a torch, safetensors or Paddle file"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "not a torch, safetensors or Paddle file"),
+    (b'{"a": 1}', "not a torch, safetensors or Paddle file"),
     (b"PK\x03\x04 but then nothing", "zip archive"),
     (b"\x80\x04", "broken pickle"),
     (pickle.dumps([1, 2]), "no dictionary of tensors"),
     (pickle.dumps({}), "no tensors"),
-    (pickle.dumps({"a": 1}), "'a' is no tensor but a int"),
-    (pickle.dumps({1: np.ones(2)}), "name is no text"),
+    (pickle.dumps({"a": 1}), "'a' is not a tensor but a int"),
+    (pickle.dumps({1: np.ones(2)}), "name is not text"),
     (pickle.dumps({"a": np.array([object()])}), "objects"),
     (pickle.dumps({"state_dict": {"a": np.ones}}), "'a' is made by numpy.ones, which may not run"),
-    (pickle.dumps({"a": np.ones(2)}), "no BridgeTower, METER"),
-    (pickle.dumps({"text_tower.a": np.ones(2)}) + b"more", "4 bytes too many"),
+    (pickle.dumps({"a": np.ones(2)}), "not a BridgeTower, METER"),
+    (pickle.dumps({"text_tower.a": np.ones(2)}) + b"more", "4 unexpected bytes"),
 ])  # fmt: skip
 def test_not_a_checkpoint(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"

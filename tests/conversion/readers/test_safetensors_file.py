@@ -42,7 +42,7 @@ def test_every_type_equals_the_package(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("data, message", [
     (_file({"a": _entry()}, b"\0" * 7), "cut off"),
-    (_file({"a": _entry()}, b"\0" * 9), "too many"),
+    (_file({"a": _entry()}, b"\0" * 9), "unexpected bytes"),
     (_file({"a": _entry(data_offsets=[4, 12])}, b"\0" * 12), "starts at byte 4"),
     (_file({"a": _entry(), "b": _entry()}), "starts at byte 0 instead of 8"),
     (_file({"a": _entry(dtype="F8_E4M3")}), "F8_E4M3"),
@@ -56,7 +56,7 @@ def test_every_type_equals_the_package(dtype: torch.dtype) -> None:
     (_file({"a": 3}), "broken"),
     (_file(b'{"a": 1, "a": 2}'), "broken"),
     (_file(b"{" * 100_000), "broken"),
-    (_file(b"[]"), "no JSON object"),
+    (_file(b"[]"), "not a JSON object"),
     (_file(b"{\xff}"), "broken"),
 ])  # fmt: skip
 def test_damaged_files(data: memoryview, message: str) -> None:

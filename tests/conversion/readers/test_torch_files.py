@@ -13,8 +13,8 @@ import torch
 
 from bridgetower.conversion import CheckpointError
 from bridgetower.conversion.readers.arrays import widen
-from bridgetower.conversion.readers.checkpoint import _state_dict
 from bridgetower.conversion.readers.mapped_file import map_file
+from bridgetower.conversion.readers.state_dicts import state_dict
 from bridgetower.conversion.readers.torch_files import ZipRecords, read_legacy, read_zip
 
 
@@ -104,7 +104,7 @@ class _Clip(torch.nn.Module):
 def test_torchscript_archive(tmp_path: Path) -> None:
     model = _Clip().half()
     torch.jit.script(model).save(str(tmp_path / "clip.pt"))
-    result = _state_dict(read_zip(map_file(tmp_path / "clip.pt")))
+    result = state_dict(read_zip(map_file(tmp_path / "clip.pt")))
     assert set(result) == set(model.state_dict())
     for name, tensor in model.state_dict().items():
         np.testing.assert_array_equal(result[name].array(), tensor.numpy())
@@ -178,7 +178,7 @@ def test_every_truncation_is_a_clean_error(is_zip: bool) -> None:
 
 def test_extra_bytes_after_a_legacy_file() -> None:
     data = bytes(_saved({"a": torch.ones(3)}, False))
-    with pytest.raises(CheckpointError, match="4 bytes too many"):
+    with pytest.raises(CheckpointError, match="4 unexpected bytes"):
         read_legacy(memoryview(data + b"0000"))
 
 

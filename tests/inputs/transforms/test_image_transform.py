@@ -133,12 +133,6 @@ def test_prepended_augmentation_runs_on_the_original_size(monkeypatch: pytest.Mo
         assert image.size == expected
 
 
-@pytest.mark.parametrize("key", ["blip_randaug", "blip_randaug_pretrain", "blip_randaug_wohf"])
-def test_autocontrast_option_reaches_the_policy(key: str) -> None:
-    policies = [build_transform(key, 32, compat).steps[-1] for compat in (True, False)]
-    assert [policy.autocontrast_compat for policy in policies] == [True, False]  # type: ignore[attr-defined]
-
-
 def test_flip_and_area_of_the_blip_keys() -> None:
     kinds = {key: [type(step).__name__ for step in build_transform(key, 32).steps] for key in KEYS}
     assert kinds["blip_randaug"] == ["RandomResizedCrop", "HorizontalFlip", "CvRandAugment"]

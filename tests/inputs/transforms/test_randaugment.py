@@ -165,16 +165,14 @@ def test_cv2_brightness_and_sharpness_elsewhere(pixels: np.ndarray) -> None:
     assert blurred[1:-1, 1:-1].std() < pixels[1:-1, 1:-1].std()
 
 
-def test_cv2_autocontrast_overflow_and_its_alternative() -> None:
+def test_cv2_autocontrast_keeps_the_overflow_of_the_original() -> None:
     ramp = np.stack([np.arange(10, 110), np.arange(0, 100), np.full(100, 42)], -1).astype(np.uint8)[None]
     compat = auto_contrast(ramp)
     assert (compat[..., 0] == 255).all()  # minimum 10
     assert compat[0, 0, 1] == 0 and compat[0, -1, 1] == 255 and (np.diff(compat[0, :, 1].astype(int)) >= 2).all()
     assert (compat[..., 2] == 42).all()  # constant
-    stretched = auto_contrast(ramp, compat=False)
-    assert (stretched == np.asarray(ImageOps.autocontrast(Image.fromarray(ramp)))).all()
-    assert stretched[0, 0, 0] == 0 and stretched[0, -1, 0] == 255
-    assert (stretched[..., 1] == compat[..., 1]).all()
+    stretched = np.asarray(ImageOps.autocontrast(Image.fromarray(ramp)))
+    assert (stretched[..., 1] == compat[..., 1]).all()  # PIL agrees where the minimum is 0
 
 
 def test_cv2_equalize_is_pils(pixels: np.ndarray) -> None:

@@ -1,24 +1,22 @@
-"""Applying the table of rules, from a checkpoint's names to ours and back."""
+"""Apply the table of rules: from the names of a checkpoint to the Paddle names, and back."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
 
+from ...model_parts import BASE_PREFIX, is_head
 from ..errors import CheckpointError
 from .rules import DISTILLATION_TOKEN, SOURCE_PREFIXES, Kind, Rule, rules
-
-BASE_PREFIX = "bridgetower."
-_HEADS = ("mlm_head.", "itm_head.", "itc_", "rank_head.", "classifier.", "temperature", "logit_scale")
 
 
 @dataclass
 class RuleReport:
-    """What a mapping did: `dropped` maps each source name left out to the reason."""
+    """What a mapping left out: `dropped` gives the reason for each source name."""
 
     dropped: dict[str, str] = field(default_factory=dict)
 
@@ -38,7 +36,7 @@ def _fill(template: str, match: re.Match[str]) -> str:
 
 
 def source_stem(name: str, layout: str) -> str:
-    """`name` as the rules spell it: without the prefix of an enclosing class, with TensorFlow's old LayerNorm names."""
+    """`name` as the rules spell it: no prefix of an enclosing class, TensorFlow's old LayerNorm names replaced."""
     for prefix in SOURCE_PREFIXES.get(layout, ()):
         if name.startswith(prefix):
             name = name[len(prefix) :]
@@ -49,12 +47,18 @@ def source_stem(name: str, layout: str) -> str:
     return name
 
 
-def find_rule(name: str, layout: str) -> tuple[Rule, tuple[str, ...]] | None:
-    """The rule for one source name and the names it gets in ours (without `bridgetower.`), or None."""
+def find_rule(name: str, layout: str, names: Container[str]) -> tuple[Rule, tuple[str, ...]] | None:
+    """The rule for a source name, and its Paddle names (without `bridgetower.`); None if there is no rule.
+
+    Args:
+        name: of the tensor.
+        layout: of the checkpoint.
+        names: all names of the checkpoint.
+    """
     stem = source_stem(name, layout)
     for pattern, rule in _forward_patterns(layout):
         match = pattern.fullmatch(stem)
-        if match:
+        if match and not any(other in names for other in rule.without):
             return rule, tuple(_fill(ours, match) for ours in rule.ours)
     return None
 
@@ -64,11 +68,11 @@ def find_rule(name: str, layout: str) -> tuple[Rule, tuple[str, ...]] | None:
 
 
 def _apply(rule: Rule, name: str, tensor: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Views of `tensor` in our arrangement: nothing is copied."""
+    """Views of `tensor` in Paddle's arrangement: nothing is copied."""
     if rule.kind in (Kind.SPLIT, Kind.SPLIT_TRANSPOSE):
         rank = 1 if rule.kind is Kind.SPLIT else 2
         if tensor.ndim != rank or tensor.shape[0] % 3:
-            raise CheckpointError(f"{name}: shape {tensor.shape} cannot be cut into query, key and value")
+            raise CheckpointError(f"{name}: shape {tensor.shape} cannot be split into query, key and value")
         width = tensor.shape[0] // 3
         parts = tuple(tensor[start : start + width] for start in (0, width, 2 * width))
         return tuple(part.T for part in parts) if rank == 2 else parts
@@ -90,15 +94,15 @@ def _apply(rule: Rule, name: str, tensor: np.ndarray) -> tuple[np.ndarray, ...]:
 def to_paddle(
     tensors: Mapping[str, np.ndarray], layout: str, prefix: str | None = None
 ) -> tuple[dict[str, np.ndarray], RuleReport]:
-    """Map a checkpoint to our names and arrangement.
+    """Map a checkpoint to the Paddle names and arrangement.
 
     Args:
-        tensors: source name to array. Results are views of these arrays.
+        tensors: arrays by source name. Results are views of these arrays.
         layout: one of `LAYOUTS`; `paddle` only moves the prefix.
-        prefix: put before the names of the base model; None: `bridgetower.` if there is any head, else nothing.
+        prefix: of the base model's names; None: `bridgetower.` if there is any head, else nothing.
 
     Returns:
-        Our names to arrays, and what was dropped.
+        Arrays by Paddle name, and what was dropped.
 
     Raises:
         CheckpointError: a source name has no rule, two source names mean the same tensor, or a shape does not fit.
@@ -106,10 +110,10 @@ def to_paddle(
     report = RuleReport()
     base: dict[str, np.ndarray] = {}
     heads: dict[str, np.ndarray] = {}
-    for name, is_head, array in _mapped(tensors, layout, report):
-        target = heads if is_head else base
+    for name, is_of_head, array in _mapped(tensors, layout, report):
+        target = heads if is_of_head else base
         if name in base or name in heads:
-            raise CheckpointError(f"two tensors of the checkpoint map to {name}; it is no single model")
+            raise CheckpointError(f"two tensors of the checkpoint map to {name}; the file does not hold a single model")
         target[name] = array
     if any(name.endswith(DISTILLATION_TOKEN) for name in report.dropped):
         table = base["image_tower.position_embedding"]
@@ -125,14 +129,14 @@ def to_paddle(
 def _mapped(
     tensors: Mapping[str, np.ndarray], layout: str, report: RuleReport
 ) -> Iterator[tuple[str, bool, np.ndarray]]:
-    """(our name without prefix, is it a head, array) for each tensor that is kept; drops go to `report`."""
+    """(Paddle name without prefix, whether it is a head, array) of each tensor kept; `report` gets the others."""
     unknown = []
     for name in tensors:
         if layout == "paddle":
             stem = name.removeprefix(BASE_PREFIX)
             yield stem, is_head(stem), tensors[name]
             continue
-        found = find_rule(name, layout)
+        found = find_rule(name, layout, tensors)
         if found is None:
             unknown.append(name)
             continue
@@ -145,11 +149,6 @@ def _mapped(
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise CheckpointError(f"no rule for {', '.join(unknown[:3])}{more} ({layout} layout); is it another model?")
-
-
-def is_head(stem: str) -> bool:
-    """Whether one of our names (without `bridgetower.`) sits beside the base model."""
-    return stem.startswith(_HEADS)
 
 
 def _join(rule: Rule, parts: list[np.ndarray]) -> np.ndarray:
@@ -165,7 +164,7 @@ def _join(rule: Rule, parts: list[np.ndarray]) -> np.ndarray:
 
 @cache
 def _backward_patterns(layout: str, task: str, scale: str) -> tuple[tuple[re.Pattern[str], Rule], ...]:
-    """Pattern of the first of our names to the rule. `task` and `scale` choose where several rules give one name."""
+    """Rules by the pattern of their first Paddle name; `task` and `scale` choose between rules that share it."""
     keep = []
     for rule in rules(layout):
         if rule.kind is Kind.DROP:
@@ -184,14 +183,14 @@ def from_paddle(
     task: str = "",
     link_tower_type: str = "scaled_add",
 ) -> tuple[dict[str, np.ndarray], RuleReport]:
-    """Map our names back to a layout; `to_paddle` of the result gives the same bytes.
+    """Map Paddle names back to a layout; `to_paddle` of the result gives the same bytes.
 
     Args:
-        tensors: our name (with or without `bridgetower.`) to array.
+        tensors: arrays by Paddle name, with or without `bridgetower.`.
         layout: `original`, `huggingface` or a tower layout.
-        prefix: put before the names of the base model (`bridgetower.` in the port's classes with a head).
-        task: which classifier ours is: `vqa`, `snli` or `nlvr2`; needed for a model with a classifier.
-        link_tower_type: what a bridge's `scale` is: `scaled_add` or `interpolate`.
+        prefix: of the base model's names (`bridgetower.` in the port's classes with a head).
+        task: the task of the classifier: `vqa`, `snli` or `nlvr2`; needed for a model with a classifier.
+        link_tower_type: which bridges have a `scale`: `scaled_add` or `interpolate`.
 
     Raises:
         CheckpointError: a name has no counterpart in the layout, or a part of a fused tensor is missing.
@@ -203,7 +202,7 @@ def from_paddle(
     for stem in stems:
         for pattern, rule in _backward_patterns(layout, task, scale):
             match = pattern.fullmatch(stem)
-            if match is None:
+            if match is None or any(other in stems for other in rule.without):
                 continue
             names = [_fill(ours, match) for ours in rule.ours]
             missing = [name for name in names if name not in stems]
@@ -222,7 +221,7 @@ def from_paddle(
 
 
 def _fingerprints() -> list[tuple[str, re.Pattern[str]]]:
-    """For each layout a name that only it has, most specific first."""
+    """For each layout the pattern of a name that only it has, most specific first."""
     return [
         ("paddle", re.compile(r"(bridgetower\.)?(text_tower|image_tower)\..+")),
         ("original", re.compile(r"(text_transformer|vit_model)\..+")),
@@ -235,13 +234,13 @@ def _fingerprints() -> list[tuple[str, re.Pattern[str]]]:
 
 
 def detect_layout(names: Mapping[str, object] | list[str]) -> str:
-    """Which layout a set of tensor names belongs to.
+    """The layout that a set of tensor names belongs to.
 
     Raises:
-        CheckpointError: none of the known ones.
+        CheckpointError: it is none of the known ones.
     """
     for layout, pattern in _fingerprints():
         if any(pattern.fullmatch(name) for name in names):
             return layout
     sample = ", ".join(list(names)[:3]) or "none"
-    raise CheckpointError(f"no BridgeTower, METER, CLIP, ViT, RoBERTa or BERT checkpoint (tensors: {sample}, ...)")
+    raise CheckpointError(f"not a BridgeTower, METER, CLIP, ViT, RoBERTa or BERT checkpoint (tensors: {sample}, ...)")

@@ -1,9 +1,9 @@
-"""The table of rules between checkpoint layouts and the names of this package; `mapping` applies it both ways.
+"""The table of rules between checkpoint layouts and the Paddle names; `mapping` applies it in both directions.
 
 A layout is a family of checkpoint names: `original` (the PyTorch BridgeTower and METER), `huggingface` (the port in
-transformers), and the single towers `openai_clip`, `huggingface_clip`, `huggingface_bert` (BERT and RoBERTa) and
-`huggingface_vit` (ViT and DeiT). `paddle` are our own names. Every rule is one line: the source's name, our name or
-names, and the one tensor operation between them. A name without a rule is an error, never ignored.
+transformers), and the single towers `openai_clip` (open_clip too), `huggingface_clip`, `huggingface_bert` (BERT and
+RoBERTa) and `huggingface_vit` (ViT and DeiT). `paddle` stands for the names of this project. Every rule is one line:
+the source name, the Paddle name or names, and the one tensor operation between them. A name without a rule is an error.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ QKV = ("q_proj", "k_proj", "v_proj")
 
 
 class Kind(Enum):
-    """The tensor operation of a rule (source to ours; the other way is its inverse)."""
+    """The tensor operation of a rule, from the source to Paddle; the way back is its inverse."""
 
     COPY = "copy"
     TRANSPOSE = "transpose"  # torch keeps linear weights as (out, in), Paddle as (in, out)
     SPLIT = "split"  # (3W,) into query, key and value of (W,)
-    SPLIT_TRANSPOSE = "split and transpose"  # (3W, W) into three (W, W), each transposed
+    SPLIT_TRANSPOSE = "split and transpose"  # (3W, W) into three of (W, W), each transposed
     SQUEEZE = "squeeze"  # leading axes of length 1 removed
     SCALAR = "scalar"  # () into (1,)
     DROP = "drop"
@@ -33,11 +33,12 @@ class Rule:
     """One line of the table.
 
     Attributes:
-        source: name template in the source layout, `{i}` stands for a layer number.
-        ours: our name templates: one, or three for a fused query-key-value tensor, or none for a dropped tensor.
+        source: name template in the source layout; `{i}` stands for a layer number.
+        ours: Paddle name templates: one, three for a fused query-key-value tensor, none for a dropped tensor.
         kind: the tensor operation.
-        head: whether ours sits beside the base model (and so never takes the `bridgetower.` prefix).
+        head: whether it belongs to a head beside the base model (and so never takes the `bridgetower.` prefix).
         reason: why a dropped tensor is not needed.
+        without: names, the source's and ours; the rule holds only for a checkpoint that has none of them.
     """
 
     source: str
@@ -45,6 +46,7 @@ class Rule:
     kind: Kind
     head: bool = False
     reason: str = ""
+    without: tuple[str, ...] = ()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -75,7 +77,7 @@ def _drop(reason: str, *sources: str) -> list[Rule]:
 
 
 def _bert_attention(source: str, ours: str, norm: str) -> list[Rule]:
-    """Attention of the BERT family, with the LayerNorm after it (`norm` is our full name of it)."""
+    """Attention of the BERT family and the LayerNorm after it, whose full Paddle name is `norm`."""
     rows = []
     for theirs, name in (("query", "q_proj"), ("key", "k_proj"), ("value", "v_proj")):
         rows += _linear(f"{source}.self.{theirs}", f"{ours}.{name}")
@@ -106,7 +108,7 @@ def _bert_tower(prefix: str) -> list[Rule]:
 
 
 def _clip_tower(prefix: str) -> list[Rule]:
-    """The CLIP image encoder as the OpenAI implementation names it, without the three embedding tensors."""
+    """The CLIP image encoder with the names of OpenAI's implementation, without the three embedding tensors."""
     block, ours = f"{prefix}transformer.resblocks.{{i}}", "image_tower.layers.{i}"
     fused = tuple(f"{ours}.attention.{part}" for part in QKV)
     return [
@@ -132,7 +134,7 @@ def _openai_embeddings(prefix: str) -> list[Rule]:
 
 
 def _cross_modal() -> list[Rule]:
-    """Projections, cross-modal layers, bridges and poolers; the original and the port agree on their names."""
+    """Projections, cross-modal layers, bridges and poolers, which the original and the port name alike."""
     rows = _tensor("token_type_embeddings.weight", "token_type_embeddings.weight")
     for side in ("text", "image"):
         layer, ours = f"cross_modal_{side}_layers.{{i}}", f"cross_modal_{side}_layers.{{i}}"
@@ -173,6 +175,10 @@ def _original() -> list[Rule]:
         rows += _linear(f"{side}_gate", f"{side}_gate")
     rows += _tensor("temperature", "temperature", head=True) + _linear("rank_output", "rank_head", head=True)
     for task in ("vqa", "snli", "nlvr2"):
+        for name in ("weight", "bias"):  # the only layer of a classifier is layer 0 there, and the last one here
+            kind = Kind.TRANSPOSE if name == "weight" else Kind.COPY
+            two = (f"{task}_classifier.3.weight", "classifier.fc1.weight")
+            rows.append(Rule(f"{task}_classifier.0.{name}", (f"classifier.fc2.{name}",), kind, head=True, without=two))
         rows += _linear(f"{task}_classifier.0", "classifier.fc1", head=True)
         rows += _norm(f"{task}_classifier.1", "classifier.norm", head=True)
         rows += _linear(f"{task}_classifier.3", "classifier.fc2", head=True)
@@ -190,7 +196,7 @@ def _huggingface() -> list[Rule]:
         for theirs in ("scaled_factor", "beta"):
             rows += _tensor(f"cross_modal_{side}_link_tower.{{i}}.{theirs}", f"{side}_bridges.{{i}}.scale", Kind.SCALAR)
     rows += _linear("itc_cross_modal_head.fc", "itc_cross_modal_head", head=True)
-    # The port's classes tie this bias to `mlm_score.bias`; some of its releases also store it.
+    # The port ties this bias to `mlm_score.bias`; some of its releases store it too.
     rows += _drop("the same vector as mlm_score.bias", "mlm_score.decoder.bias")
     return rows + _tensor("logit_scale", "logit_scale", head=True)
 
@@ -200,7 +206,8 @@ def _openai_clip() -> list[Rule]:
     text = "belongs to CLIP's text encoder, which BridgeTower does not use"
     rows += _drop(text, "token_embedding.weight", "positional_embedding", "text_projection", "ln_final.{rest}")
     rows += _drop(text, "transformer.resblocks.{rest}", "context_length", "vocab_size")
-    rows += _drop("CLIP's contrastive temperature; BridgeTower learns its own", "logit_scale")
+    rows += _drop(text, "text.{rest}", "attn_mask")  # how open_clip names a text encoder that is a module of its own
+    rows += _drop("CLIP's contrastive temperature; BridgeTower learns its own", "logit_scale", "logit_bias")
     return rows + _drop("a number, not a weight", "input_resolution")
 
 
@@ -259,8 +266,7 @@ _BUILDERS: dict[str, Callable[[], list[Rule]]] = {
     "huggingface_vit": _huggingface_vit,
 }
 LAYOUTS = ("paddle", *_BUILDERS)
-TOWER_LAYOUTS = ("openai_clip", "huggingface_clip", "huggingface_bert", "huggingface_vit")
-# Prefixes of the same model inside a larger class, taken off before the rules are applied.
+# Prefixes that the same model has inside a larger class; removed before the rules are applied.
 SOURCE_PREFIXES = {
     "huggingface": ("bridgetower.",),
     "huggingface_bert": ("roberta.", "bert."),

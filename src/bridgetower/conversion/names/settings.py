@@ -1,4 +1,4 @@
-"""The types of the settings that come with a checkpoint, checked before anything reads them."""
+"""Check the types of the settings that come with a checkpoint, before anything reads them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ..errors import CheckpointError
 
 _INTEGERS = (
     "num_attention_heads", "num_heads", "heads", "pad_token_id", "bos_token_id", "eos_token_id",
-    "contrastive_hidden_size",
+    "contrastive_hidden_size", "head_width",
 )  # fmt: skip
 _NUMBERS = (
     "layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob", "drop_rate", "temperature",
     "head_hidden_scale",
 )  # fmt: skip
 _TEXTS = ("hidden_act", "activation", "tokenizer", "link_tower_type", "kind")
-_FLAGS = ("gather_global_negative", "share_link_tower_layers", "tie_word_embeddings")
-_GROUPS = ("text_config", "vision_config", "text", "vision", "cross", "loss_names")
+_FLAGS = ("quick_gelu", "gather_global_negative", "share_link_tower_layers", "tie_word_embeddings")
+_GROUPS = ("model_cfg", "vision_cfg", "text_config", "vision_config", "text", "vision", "cross", "loss_names")
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     **{name: ((int,), "a whole number") for name in _INTEGERS},
     **{name: ((int, float), "a number") for name in _NUMBERS},
@@ -29,10 +29,10 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
 
 
 def check_settings(settings: Mapping[str, Any] | None) -> None:
-    """Check the settings that the converter reads, nested ones included; others may be anything.
+    """Check the settings that the converter reads, nested ones included; all others may have any type.
 
     Raises:
-        CheckpointError: one has another type than it must; the text names it and its value.
+        CheckpointError: one has the wrong type; the message names it and its value.
     """
     for name, value in (settings or {}).items():
         if name not in _TYPES or value is None:
@@ -41,6 +41,6 @@ def check_settings(settings: Mapping[str, Any] | None) -> None:
         fits = isinstance(value, types) and (bool in types or not isinstance(value, bool))
         if not fits or (isinstance(value, float) and not math.isfinite(value)):
             shown = "a group" if isinstance(value, (dict, list)) else repr(value)[:40]
-            raise CheckpointError(f"setting {name!r} is {shown}, but must be {wanted}; mend the file or give --config")
+            raise CheckpointError(f"setting {name!r} is {shown}, but must be {wanted}; correct it or give --config")
         if isinstance(value, dict):
             check_settings(value)

@@ -1,4 +1,4 @@
-"""The shapes that a configuration asks for, and the check that a checkpoint has exactly them."""
+"""The shapes of all tensors of a configuration, and the check that a checkpoint has exactly these."""
 
 from __future__ import annotations
 
@@ -74,17 +74,27 @@ def _fusion_shapes(config: Settings, gated: bool) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def _classifier_shapes(config: Settings, width: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of a classifier of one or two layers that reads vectors of `width`."""
+    labels = config.get("num_labels", 2)
+    if config.get("head_layers", 2) == 1:
+        return _linear("classifier.fc2", width, labels)
+    inner = int(2 * config["hidden_size"] * config.get("head_hidden_scale", 1))
+    shapes = _linear("classifier.fc1", width, inner) | _norm("classifier.norm", inner)
+    return shapes | _linear("classifier.fc2", inner, labels)
+
+
 def _head_shapes(config: Settings, present: set[str]) -> dict[str, tuple[int, ...]]:
     """Shapes of the heads of which at least one tensor is present."""
     width, vocabulary = config["hidden_size"], config["text_config"]["vocab_size"]
     size = config.get("contrastive_hidden_size", 0)
-    # The original's ITC heads read raw tower states, the port's (which has a logit scale) projected ones.
+    # The original's ITC heads read the states of the towers; those of the port, which has a logit scale, read
+    # projected states.
     is_port = "logit_scale" in present
     text_width = width if is_port else config["text_config"]["hidden_size"]
     image_width = width if is_port else config["vision_config"]["hidden_size"]
     # The classifier of NLVR2 reads the pooled vectors of two passes.
     pooled = 2 * width * (2 if config["token_type_vocab_size"] == 3 else 1)
-    inner = int(2 * width * config.get("head_hidden_scale", 1))
     heads: dict[str, dict[str, tuple[int, ...]]] = {
         "mlm_head.": {
             **_linear("mlm_head.dense", width, width), **_norm("mlm_head.norm", width),
@@ -95,10 +105,7 @@ def _head_shapes(config: Settings, present: set[str]) -> dict[str, tuple[int, ..
         "itc_image_head.": _linear("itc_image_head", image_width, size),
         "itc_cross_modal_head.": _linear("itc_cross_modal_head", 2 * width, size),
         "rank_head.": _linear("rank_head", 2 * width, 1),
-        "classifier.": {
-            **_linear("classifier.fc1", pooled, inner), **_norm("classifier.norm", inner),
-            **_linear("classifier.fc2", inner, config.get("num_labels", 2)),
-        },
+        "classifier.": _classifier_shapes(config, pooled),
         "temperature": {"temperature": ()},
         "logit_scale": {"logit_scale": ()},
     }  # fmt: skip
@@ -110,7 +117,7 @@ def expected_shapes(config: Settings, present: Iterable[str]) -> dict[str, tuple
     """Name to shape of every tensor of a model.
 
     Args:
-        config: the fields of our `config.json`.
+        config: the fields of `config.json`.
         present: names of tensors; a head belongs to the model if one of its tensors is among them.
     """
     expected: dict[str, tuple[int, ...]] = {}
@@ -128,7 +135,7 @@ def check_shapes(shapes: Shapes, config: Settings) -> None:
     """Check that the tensors are exactly those of the configuration, each with its shape.
 
     Raises:
-        CheckpointError: a tensor is missing, too many, or has another shape.
+        CheckpointError: a tensor is missing, does not belong to the model, or has another shape.
     """
     expected = expected_shapes(config, shapes)
     missing = [name for name in expected if name not in shapes]
@@ -136,10 +143,10 @@ def check_shapes(shapes: Shapes, config: Settings) -> None:
     if missing:
         raise CheckpointError(f"{_some(missing)} missing; the checkpoint is incomplete or cut off")
     if extra:
-        raise CheckpointError(f"{_some(extra)} too many; the checkpoint is of another model or a mixture of two")
+        raise CheckpointError(f"{_some(extra)} unexpected; the checkpoint is of another model or a mixture of two")
     for name, shape in expected.items():
         if shapes[name] != shape:
-            raise CheckpointError(f"{name} has shape {shapes[name]}, the rest of the checkpoint asks for {shape}")
+            raise CheckpointError(f"{name} has shape {shapes[name]}, but the rest of the checkpoint needs {shape}")
 
 
 def _some(names: list[str]) -> str:

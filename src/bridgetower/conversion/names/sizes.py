@@ -1,7 +1,7 @@
-"""A model's configuration from its weights.
+"""The configuration of a model, derived from its weights.
 
-Whatever the weights show is read from them; what they do not show (numbers of heads, epsilons, dropout) comes from
-the checkpoint's own settings, from the known towers, or from a file of tower sizes.
+What can be seen in the shapes of the weights is read from them. The rest (numbers of heads, epsilons, dropout) comes
+from the settings of the checkpoint, from the known towers, or from a file of tower sizes.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...known import TEXT_TOWERS
 from ..errors import CheckpointError, UnknownSettingError
 from .settings import check_settings
 
 Shapes = Mapping[str, tuple[int, ...]]
 Settings = dict[str, Any]
 
-#: Known text towers: (vocabulary, width, depth). Each has heads of 64.
+_BASE_TEXT = {"vocab_size": 50265, "hidden_size": 768, "num_hidden_layers": 12}
+#: Known text towers: (vocabulary, width, depth). Every one of them has attention heads of width 64.
 KNOWN_TEXT_TOWERS = {
-    "roberta-base": (50265, 768, 12),
-    "roberta-large": (50265, 1024, 24),
-    "bert-base-uncased": (30522, 768, 12),
-    "bert-large-uncased": (30522, 1024, 24),
+    name: tuple(tower.settings.get(key, size) for key, size in _BASE_TEXT.items())
+    for name, tower in TEXT_TOWERS.items()
 }
 _KIND_DEFAULTS = {
     "roberta": {"layer_norm_eps": 1e-5, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
@@ -58,22 +58,22 @@ def _axis(shapes: Shapes, name: str, axis: int, rank: int) -> int:
 
 
 def has_text(shapes: Shapes) -> bool:
-    """Whether there is anything of a text tower."""
+    """Whether any tensor belongs to a text tower."""
     return any(name.startswith("text_tower.") for name in shapes)
 
 
 def has_image(shapes: Shapes) -> bool:
-    """Whether there is anything of an image tower."""
+    """Whether any tensor belongs to an image tower."""
     return any(name.startswith("image_tower.") for name in shapes)
 
 
 def has_cross_modal(shapes: Shapes) -> bool:
-    """Whether there is more than single towers."""
+    """Whether any tensor belongs to neither tower."""
     return any(not name.startswith(("text_tower.", "image_tower.")) for name in shapes)
 
 
 def text_sizes(shapes: Shapes) -> Settings:
-    """What the weights of a text tower show."""
+    """The sizes of a text tower, from its weights."""
     embeddings = "text_tower.embeddings"
     types = _axis(shapes, f"{embeddings}.token_type_embeddings.weight", 0, 2)
     return {
@@ -88,7 +88,7 @@ def text_sizes(shapes: Shapes) -> Settings:
 
 
 def image_sizes(shapes: Shapes) -> Settings:
-    """What the weights of an image tower show; CLIP's and plain ViTs differ by the first LayerNorm."""
+    """The sizes of an image tower, from its weights; CLIP and plain ViTs differ by the first LayerNorm."""
     patch = _axis(shapes, "image_tower.patch_embedding.weight", 3, 4)
     if shapes["image_tower.patch_embedding.weight"][2] != patch:
         shape = shapes["image_tower.patch_embedding.weight"]
@@ -96,7 +96,7 @@ def image_sizes(shapes: Shapes) -> Settings:
     tokens = _axis(shapes, "image_tower.position_embedding", 0, 2)
     grid = math.isqrt(max(tokens - 1, 0))
     if grid * grid != tokens - 1 or not grid:
-        raise CheckpointError(f"image_tower.position_embedding has {tokens} rows, no class token and square grid")
+        raise CheckpointError(f"image_tower.position_embedding has {tokens} rows, not a class token and a square grid")
     width = _axis(shapes, "image_tower.class_embedding", 0, 1)
     return {
         "kind": "clip" if "image_tower.pre_norm.weight" in shapes else "vit",
@@ -110,7 +110,7 @@ def image_sizes(shapes: Shapes) -> Settings:
 
 
 def cross_modal_sizes(shapes: Shapes) -> Settings:
-    """What the weights of the cross-modal encoder and the heads show."""
+    """The sizes of the cross-modal encoder and the heads, from their weights."""
     width = _axis(shapes, "text_projection.bias", 0, 1)
     layers = depth(shapes, "cross_modal_text_layers")
     is_meter = "text_input_norm.weight" not in shapes
@@ -126,11 +126,13 @@ def cross_modal_sizes(shapes: Shapes) -> Settings:
         sizes["contrastive_hidden_size"] = _axis(shapes, "itc_text_head.bias", 0, 1)
     if "classifier.fc2.bias" in shapes:
         sizes["num_labels"] = _axis(shapes, "classifier.fc2.bias", 0, 1)
+        sizes["head_layers"] = 2 if "classifier.fc1.bias" in shapes else 1
+    if "classifier.fc1.bias" in shapes:
         sizes["head_hidden_scale"] = _axis(shapes, "classifier.fc1.bias", 0, 1) / (2 * width)
     return sizes
 
 
-# Our setting to the original's, for what no weight of the checkpoint may show.
+# Paddle setting to the original's, where the weights may not tell.
 _ORIGINAL_SETTINGS = {
     "initial_temperature": "temperature",
     "contrastive_hidden_size": "contrastive_hidden_size",
@@ -141,30 +143,28 @@ _OBJECTIVE_HEADS = {"mlm": "mlm_head.bias", "itm": "itm_head.bias", "itc": "itc_
 
 
 def objectives(shapes: Shapes, source: Settings) -> list[str]:
-    """What the heads can learn; ITM with hard negatives has the same heads as ITM beside ITC, so `source` decides."""
+    """The objectives of the heads; `source` decides between ITM with hard negatives and ITM beside ITC."""
     losses = source.get("loss_names") or {}
     if losses.get("itm_itc") or losses.get("irtr_itm_itc"):
         return (["mlm"] if _OBJECTIVE_HEADS["mlm"] in shapes else []) + ["itm_itc"]
     return [name for name, head in _OBJECTIVE_HEADS.items() if head in shapes]
 
 
-#: Class of ours for a classifier of each task.
+#: The model class for the classifier of each task.
 TASK_CLASSES = {
     "vqa": "BridgeTowerForQuestionAnswering",
     "snli": "BridgeTowerForVisualEntailment",
     "nlvr2": "BridgeTowerForImagesAndTextClassification",
 }
-
-
-#: Class of ours for retrieval fine-tuning by ITC and ITM with hard negatives.
+#: The model class for retrieval fine-tuning by ITC and ITM with hard negatives.
 CONTRASTIVE_RETRIEVAL = "BridgeTowerForContrastiveRetrieval"
 
 
 def architecture(shapes: Shapes, task: str, source: Settings) -> str:
-    """The class of ours that has the heads of a checkpoint.
+    """The model class that has the heads of a checkpoint.
 
-    Retrieval fine-tuning by ITC has two heads of pre-training: `source` names it, or else the missing head of MLM
-    does, without which nobody pre-trains.
+    Retrieval fine-tuning by ITC has two of the heads of pre-training. It is recognised by `source`, or else by the
+    missing MLM head, as nobody pre-trains without MLM.
     """
     if task:
         return TASK_CLASSES[task]
@@ -185,18 +185,18 @@ def architecture(shapes: Shapes, task: str, source: Settings) -> str:
 def derive_config(
     shapes: Shapes, layout: str, source: Settings | None, towers: Settings | None, task: str = ""
 ) -> Settings:
-    """The fields of our `config.json`.
+    """The fields of `config.json`.
 
     Args:
-        shapes: our names without `bridgetower.` to shapes.
+        shapes: shapes by Paddle name without `bridgetower.`.
         layout: the layout of the source; it decides how `source` is read.
         source: the settings that came with the weights.
-        towers: `{"text": {...}, "vision": {...}}` with sizes of towers that no name describes.
+        towers: `{"text": {...}, "vision": {...}}`, the sizes of towers without a known name.
         task: which task the source's classifier is for: `vqa`, `snli` or `nlvr2`.
 
     Raises:
-        UnknownSettingError: a value that neither the weights nor any settings give; the text names it.
-        CheckpointError: the tensors do not make a model, or contradict the settings, or these have wrong types.
+        UnknownSettingError: a required value is neither in the weights nor in the settings; the message names it.
+        CheckpointError: the tensors are not a whole model, or contradict the settings, or a setting has a wrong type.
     """
     source, towers = source or {}, towers or {}
     check_settings(source)
@@ -224,7 +224,7 @@ def _text_config(shapes: Shapes, layout: str, source: Settings, tower: Settings)
     sizes = text_sizes(shapes)
     own = source
     if layout == "huggingface":
-        # Its nested settings leave out what equals the port's default.
+        # The nested settings leave out what equals the port's default.
         own = {"num_attention_heads": 12} | (source.get("text_config") or {})
     elif layout == "original":
         own = {}
@@ -254,10 +254,12 @@ def _vision_config(shapes: Shapes, layout: str, source: Settings, tower: Setting
         own = source.get("vision_config") or (source if layout == "huggingface_clip" else {})
     elif layout == "huggingface_vit":
         own = source
+    elif layout == "openai_clip":
+        own = _openai_settings(source, sizes["hidden_size"], tower)
     settings: Settings = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
     if sizes["kind"] == "vit":
         settings = {"hidden_act": "gelu", "layer_norm_eps": 1e-12}
-    # The port's vision settings name no activation and no heads: it always takes QuickGELU and heads of 64.
+    # The port has no settings for these two: it always uses QuickGELU and heads of width 64.
     settings |= {name: own[name] for name in _VISION_SETTINGS if own.get(name) is not None}
     theirs = {"hidden_act": "activation", "num_attention_heads": "heads", "layer_norm_eps": "layer_norm_eps"}
     settings |= {ours: tower[name] for ours, name in theirs.items() if tower.get(name) is not None}
@@ -266,6 +268,31 @@ def _vision_config(shapes: Shapes, layout: str, source: Settings, tower: Setting
     settings.setdefault("num_attention_heads", max(1, sizes["hidden_size"] // 64))
     _check_heads("the image tower", sizes["hidden_size"], settings["num_attention_heads"])
     return sizes | settings
+
+
+def _openai_settings(source: Settings, width: int, tower: Settings) -> Settings:
+    """Settings of a tower with OpenAI's names, which open_clip uses too, with either kind of GELU.
+
+    Raises:
+        CheckpointError: nothing says which GELU, or the tower computes something else.
+    """
+    model = source.get("model_cfg") or source
+    vision = model.get("vision_cfg")
+    if vision is None:
+        if "quick_gelu" not in model and not tower.get("activation"):
+            raise CheckpointError(
+                "hidden_act of the image tower is not known: OpenAI's have quick_gelu, most of open_clip's have gelu. "
+                "Put open_clip_config.json beside the weights, or a towers.json (converter: --towers FILE.json) with "
+                '{"vision": {"activation": "gelu"}}'
+            )
+        vision = {}
+    for name in ("act_kwargs", "timm_model_name", "attentional_pool", "no_ln_pre", "final_ln_after_pool"):
+        if vision.get(name):
+            raise CheckpointError(f"open_clip's vision_cfg.{name}={vision[name]!r} is not supported")
+    epsilon = (vision.get("norm_kwargs") or {}).get("eps", 1e-5)
+    heads = width // (vision.get("head_width") or 64)
+    activation = "quick_gelu" if model.get("quick_gelu") else "gelu"
+    return {"hidden_act": activation, "num_attention_heads": heads or 1, "layer_norm_eps": epsilon}
 
 
 def _agree(part: str, sizes: Settings, tower: Settings, names: Mapping[str, str]) -> None:
@@ -282,7 +309,7 @@ def _check_heads(what: str, width: int, heads: Any) -> None:
 
 
 def _port_settings(source: Settings, text: Settings) -> Settings:
-    """The Hugging Face port builds its cross-modal layers from `text_config`, epsilon included."""
+    """Settings of the port, which builds its cross-modal layers from `text_config`, epsilon included."""
     link = source.get("link_tower_type", "add")
     if source.get("share_link_tower_layers") or link not in ("add", "scaled_add", "interpolate"):
         raise CheckpointError(f"link_tower_type {link!r} or share_link_tower_layers is not supported")

@@ -1,4 +1,4 @@
-"""Arrays of a checkpoint: bfloat16, which numpy lacks, widening, and the check for NaN and infinity."""
+"""Arrays of a checkpoint: bfloat16, which numpy lacks, widening to float32, and the check for NaN and infinity."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-_CHUNK = 1 << 22  # elements looked at together: small enough to stay in memory bounds, large enough to be fast
+_CHUNK = 1 << 22  # elements processed together: few enough to bound the memory, enough to be fast
 
 
 class BFloat16Array(np.ndarray):
-    """The 16 bits of bfloat16 numbers as uint16; views (slices, transposes) stay marked."""
+    """The bits of bfloat16 numbers as uint16; views (slices, transposes) keep the mark."""
 
 
 def bfloat16(array: np.ndarray) -> BFloat16Array:
@@ -24,12 +24,12 @@ def dtype_name(array: np.ndarray) -> str:
 
 
 def is_float(array: np.ndarray) -> bool:
-    """Whether the array holds floating numbers, bfloat16 included."""
+    """Whether the array holds floating-point numbers, bfloat16 included."""
     return isinstance(array, BFloat16Array) or array.dtype.kind == "f"
 
 
 def widen(array: np.ndarray) -> np.ndarray:
-    """Half-precision and bfloat16 numbers as float32 (exact); float64 and integers as they are."""
+    """Convert float16 and bfloat16 numbers to float32 (exact); leave float64 and integers as they are."""
     if isinstance(array, BFloat16Array):
         bits = np.asarray(array).view(np.ndarray).astype(np.uint32)
         return (bits << np.uint32(16)).view(np.float32)
@@ -39,7 +39,7 @@ def widen(array: np.ndarray) -> np.ndarray:
 
 
 def as_dtype(array: np.ndarray, dtype: str) -> np.ndarray:
-    """`array` as float32, float16, or unchanged (`source`); only floating numbers are converted.
+    """`array` as float32, float16, or unchanged (`source`); integers are never converted.
 
     Raises:
         ValueError: a value does not fit into float16.
@@ -57,7 +57,7 @@ def as_dtype(array: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def flat_chunks(array: np.ndarray) -> Iterator[np.ndarray]:
-    """The numbers of `array` in memory order where possible, in pieces of bounded size."""
+    """Yield the numbers of `array` in pieces of bounded size, in memory order where possible."""
     whole = array.T if array.flags.f_contiguous and not array.flags.c_contiguous else array
     flat = whole.reshape(-1)
     for start in range(0, flat.size, _CHUNK):

@@ -1,4 +1,4 @@
-"""From a path to named tensors: which container it is, which layout, and what settings it carries."""
+"""Open a checkpoint: find its container, its named tensors, their layout and the settings that come with them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import numpy as np
 
 from ..errors import CheckpointError
 from ..names.mapping import detect_layout
+from ..names.wrappers import unwrapped
 from .mapped_file import map_file
-from .pickle_machine import Name, Placeholder, plain
 from .safetensors_file import looks_like_safetensors, read_safetensors
-from .tensor_pickle import NumpyArray, TorchTensor
+from .state_dicts import state_dict, stored_settings
 from .torch_files import LEGACY_MAGIC, ZIP_MAGIC, read_legacy, read_plain_pickle, read_zip
 
 logger = logging.getLogger(__name__)
 
-#: Weight files of a folder, the first that exists is read.
+#: Weight files of a folder; the first one that exists is read.
 WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -29,13 +29,16 @@ WEIGHT_FILES = (
     "model_state.pdparams.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.bin",
 )
-_STATE_KEYS = ("state_dict", "model_state_dict", "model", "module")
-_PADDLE_NAMES = "StructuredToParameterName@@"
+#: Settings of a folder, the first that exists is read.
+_SETTINGS_FILES = ("config.json", "open_clip_config.json")
+_WEIGHT_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".pdparams")
 
 
 class LazyTensors(Mapping[str, np.ndarray]):
-    """Name to array; an array is a view of the mapped file, its checksum verified when it is first asked for."""
+    """Arrays by name, as views of the mapped file; a checksum is verified when its tensor is first read."""
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
         self._entries = dict(entries)
@@ -59,14 +62,14 @@ class LazyTensors(Mapping[str, np.ndarray]):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was opened, not yet read.
+    """A checkpoint that is open; its tensors are read when they are used.
 
     Attributes:
         path: the file or folder.
         files: the weight files behind it.
-        tensors: source names to arrays.
+        tensors: arrays by source name.
         layout: one of `bridgetower.conversion.LAYOUTS`.
-        config: the settings it carries: the original's flat configuration, a Hugging Face or our `config.json`.
+        config: its settings: the original's flat configuration, or the `config.json` of the port or of this project.
         towers: sizes of its towers, from a `towers.json` beside it.
     """
 
@@ -77,18 +80,13 @@ class Checkpoint:
     config: dict[str, Any] | None
     towers: dict[str, Any] | None
 
-    @property
-    def num_bytes(self) -> int:
-        """Size of the weight files."""
-        return sum(file.stat().st_size for file in self.files)
-
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Open a checkpoint: a file of torch, safetensors or Paddle, or a folder with one (or its shards).
+    """Open a checkpoint: a file of torch, safetensors or Paddle, or a folder with such a file or its shards.
 
     Raises:
-        CheckpointError: it is no checkpoint, is broken, or needs something that may not be run. The text starts with
-            the path.
+        CheckpointError: it is not a checkpoint, is broken, or contains something that may not be run. The message
+            starts with the path.
         FileNotFoundError: there is nothing at `path`.
     """
     path = Path(path)
@@ -98,20 +96,22 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     try:
         if path.is_dir():
             tensors, files = _read_folder(path)
-            config = _first_json(path / "config.json")
+            config = _first_json(*_settings_files(path, files[0]))
         else:
             tensors, config, towers = _read_file(path)
             files = (path,)
-            # Settings beside a file without its own: `X.config.json` of `X.pdparams`, or those of its folder.
-            config = config or _first_json(path.with_name(f"{path.stem}.config.json"), path.with_name("config.json"))
+            # Settings beside a file that has none of its own: `X.config.json` of `X.pdparams`, or those of its folder.
+            beside = (path.with_name(f"{path.stem}.config.json"), *_settings_files(path.parent, path))
+            config = config or _first_json(*beside)
         towers = towers or _first_json((path if path.is_dir() else path.parent) / "towers.json")
-        return Checkpoint(path, files, LazyTensors(tensors), detect_layout(list(tensors)), config, towers)
+        own = {name: tensors[given] for given, name in unwrapped(tensors).items()}
+        return Checkpoint(path, files, LazyTensors(own), detect_layout(list(own)), config, towers)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
+    """Read a JSON object.
 
     Raises:
         CheckpointError: the file holds something else.
@@ -119,10 +119,16 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} is no valid JSON ({error})") from error
+        raise CheckpointError(f"{path.name} is not valid JSON ({error})") from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path.name} holds no JSON object")
+        raise CheckpointError(f"{path.name} does not hold a JSON object")
     return value
+
+
+def _settings_files(folder: Path, weights: Path) -> list[Path]:
+    """Where the settings of a weight file may be; those of open_clip come first for its own files."""
+    names = reversed(_SETTINGS_FILES) if weights.name.startswith("open_clip") else _SETTINGS_FILES
+    return [folder / name for name in names]
 
 
 def _first_json(*candidates: Path) -> dict[str, Any] | None:
@@ -138,6 +144,10 @@ def _read_folder(folder: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
         if (folder / name).is_file():
             break
     else:
+        others = sorted(file.name for file in folder.iterdir() if file.suffix in _WEIGHT_SUFFIXES)
+        if others:
+            shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+            raise CheckpointError(f"the folder has no weights under a usual name, but {shown}; give one of these files")
         raise CheckpointError(f"the folder has no weights; expected one of {', '.join(WEIGHT_FILES)}")
     if not name.endswith(".index.json"):
         return _read_file(folder / name)[0], (folder / name,)
@@ -159,7 +169,7 @@ def _read_folder(folder: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any] | None]:
-    """Tensors by name, settings and tower sizes inside the file; the container is found out from its first bytes."""
+    """Tensors by name, settings and tower sizes of a file, whose first bytes show which container it is."""
     data = map_file(path)
     start = bytes(data[:16])
     if looks_like_safetensors(data):
@@ -171,65 +181,5 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None, dict[
     elif start[:1] == b"\x80" or start[:1] in (b"(", b"}", b"c"):
         content = read_plain_pickle(data)
     else:
-        raise CheckpointError(f"{path.name} is no torch, safetensors or Paddle file; was it downloaded fully?")
-    return _state_dict(content), *_settings(content)
-
-
-def _state_dict(content: Any) -> dict[str, Any]:
-    """The named tensors of an unpickled file.
-
-    Raises:
-        CheckpointError: there are none, or one needs a name that may not be called.
-    """
-    if isinstance(content, Placeholder) and content.name and content.name.module.startswith("__torch__"):
-        return dict(_script_tensors(content, "", set()))
-    state = content
-    if isinstance(content, dict):
-        inner = (content.get(key) for key in _STATE_KEYS)
-        state = next((value for value in inner if isinstance(value, (dict, Placeholder))), content)
-    if isinstance(state, Placeholder):
-        state = state.items or state
-    if not isinstance(state, dict):
-        raise CheckpointError("the file holds no dictionary of tensors; give a checkpoint or a state dict")
-    tensors = {name: _tensor(name, value) for name, value in state.items() if name != _PADDLE_NAMES}
-    if not tensors:
-        raise CheckpointError("the file holds no tensors")
-    return tensors
-
-
-def _tensor(name: Any, value: Any) -> TorchTensor | NumpyArray:
-    if not isinstance(name, str):
-        raise CheckpointError("a tensor whose name is no text; the file is broken or no state dict")
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], NumpyArray):
-        value = value[1]  # how Paddle stores a tensor: (its name, numbers)
-    if isinstance(value, (TorchTensor, NumpyArray)):
-        return value
-    if isinstance(value, (Placeholder, Name)):
-        what = value if isinstance(value, Name) else value.name
-        raise CheckpointError(f"tensor {name[:80]!r} is made by {what}, which may not run; save plain tensors")
-    raise CheckpointError(f"{name[:80]!r} is no tensor but a {type(value).__name__}; give a checkpoint or a state dict")
-
-
-def _script_tensors(module: Placeholder, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Tensors of a TorchScript module, named by their path; a module that stands in two places counts once."""
-    if prefix.count(".") > 32:
-        raise CheckpointError("a TorchScript archive nested more than 32 levels deep; the file is broken")
-    seen.add(id(module))
-    for key, value in (module.state if isinstance(module.state, dict) else {}).items():
-        if isinstance(value, (TorchTensor, NumpyArray)):
-            yield f"{prefix}{key}", value
-        elif isinstance(value, Placeholder) and id(value) not in seen:
-            yield from _script_tensors(value, f"{prefix}{key}.", seen)
-
-
-def _settings(content: Any) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The configuration that Lightning stores with the weights, and the tower sizes that our way back adds to it."""
-    found: list[dict[str, Any] | None] = [None, None]
-    for key in ("hyper_parameters", "hparams"):
-        settings = plain(content[key]) if isinstance(content, dict) and key in content else None
-        if not isinstance(settings, dict):
-            continue
-        config, towers = settings.get("config", settings), settings.get("towers")
-        if isinstance(config, dict) and "hidden_size" in config:
-            found = [config, towers if isinstance(towers, dict) else None]
-    return found[0], found[1]
+        raise CheckpointError(f"{path.name} is not a torch, safetensors or Paddle file; was the download complete?")
+    return state_dict(content), *stored_settings(content)

@@ -1,4 +1,4 @@
-"""A file as one read-only buffer."""
+"""Map a file into memory as one read-only buffer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import CheckpointError
 
 
 def map_file(path: Path) -> memoryview:
-    """Memory-map `path`: nothing is read before it is used, and arrays made of it share the file's pages.
+    """Memory-map `path`: nothing is read before it is used, and arrays made from it share the file's pages.
 
     Raises:
         CheckpointError: the file is empty.

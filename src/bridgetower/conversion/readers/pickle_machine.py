@@ -1,9 +1,9 @@
 """A pickle interpreter that cannot run anything.
 
-`pickle.Unpickler` imports and calls what the file names, and even with `find_class` overridden its C code can be made
-to allocate tens of gigabytes by a five-byte opcode. This one works on a buffer, knows no import, calls only the
-builders it is given, keeps large byte strings as views of the buffer, and answers every malformed input with a
-`CheckpointError`.
+It is written by hand because `pickle.Unpickler` imports and calls whatever a file names, and because even with
+`find_class` overridden a five-byte opcode can make its C code allocate tens of gigabytes. This interpreter works on a
+buffer, imports nothing, calls only the builders it is given, keeps large byte strings as views of the buffer, and
+answers every malformed input with a `CheckpointError`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Name:
 
 @dataclass(eq=False)
 class Placeholder:
-    """What stands for an object whose class is not on the list: its parts, but none of its behaviour."""
+    """Stands for an object whose class is not among the builders: its parts, but none of its behaviour."""
 
     name: Name | None
     args: Any = ()
@@ -43,11 +43,11 @@ class Placeholder:
 
 
 class Buildable(ABC):
-    """Base of objects made by builders that take a state afterwards."""
+    """Base class of objects that are made by builders and take a state afterwards."""
 
     @abstractmethod
     def set_state(self, state: Any) -> None:
-        """Take the state of a BUILD opcode; must check it."""
+        """Check and take the state of a BUILD opcode."""
 
 
 Builder = Callable[..., Any]
@@ -60,7 +60,7 @@ _HOSTILE_BUILTINS = frozenset("eval exec execfile compile open __import__ getatt
 
 
 def is_hostile(name: Name) -> bool:
-    """Whether no honest checkpoint calls this: refusing the file is kinder than a placeholder."""
+    """Whether no honest checkpoint would call this; such a file is refused instead of read with a placeholder."""
     if name.module in _BUILTINS:
         return name.name.split(".")[0] in _HOSTILE_BUILTINS
     return name.module.split(".")[0] in _HOSTILE_MODULES
@@ -70,11 +70,11 @@ _MAX_SETTINGS = 100_000
 
 
 def plain(value: Any) -> Any:
-    """`value` with placeholders of containers replaced by dicts and lists, for reading settings.
+    """Replace placeholders of containers in `value` by dicts and lists, for reading settings.
 
     Raises:
-        CheckpointError: it is deeper or larger than any configuration; one object may stand in a pickle many times, so
-            that a small file can describe an endless one.
+        CheckpointError: it is deeper or larger than any configuration; a small pickle can refer to one object many
+            times and so describe an endless one.
     """
     return _plain(value, 0, [_MAX_SETTINGS])
 
@@ -98,7 +98,7 @@ def _plain(value: Any, depth: int, budget: list[int]) -> Any:
 
 
 class _Mark:
-    """The MARK on the stack."""
+    """The mark that the MARK opcode pushes."""
 
 
 _MARK = _Mark()
@@ -109,7 +109,7 @@ class PickleMachine:
 
     Args:
         data: the buffer; byte strings of the result are views of it, so it must stay open.
-        builders: what may be called, by (module, name).
+        builders: the callables, by (module, name).
         persistent: turns a persistent id into an object; None: persistent ids are an error.
         start: offset of the pickle in `data`.
     """
@@ -129,10 +129,10 @@ class PickleMachine:
         self._memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        """The object; `position` is then the offset after the pickle.
+        """Interpret the pickle and return its object; `position` is then the offset after the pickle.
 
         Raises:
-            CheckpointError: the pickle is malformed, or calls something no checkpoint should.
+            CheckpointError: the pickle is malformed, or calls something that no checkpoint should call.
         """
         try:
             for _ in range(MAX_OPERATIONS):
@@ -148,7 +148,7 @@ class PickleMachine:
             MemoryError,
         ) as error:  # fmt: skip
             raise CheckpointError(f"broken pickle at byte {self.position}; copy or download the file again") from error
-        raise CheckpointError(f"a pickle with more than {MAX_OPERATIONS} operations is no checkpoint")
+        raise CheckpointError(f"a pickle with more than {MAX_OPERATIONS} operations is not a checkpoint")
 
     # -- reading the buffer
 
@@ -164,7 +164,7 @@ class PickleMachine:
         return struct.unpack(form, self._take(struct.calcsize(form)))[0]
 
     def _line(self) -> str:
-        # Lines are names and numbers; a longer one is no line.
+        # Lines hold names and numbers; longer ones are malformed.
         window = bytes(self._data[self.position : self.position + 4096])
         length = window.index(b"\n")
         self.position += length + 1
@@ -228,7 +228,7 @@ class PickleMachine:
         elif isinstance(target, Placeholder):
             target.elements.extend(values)
         else:
-            raise TypeError("append to something that is no list")
+            raise TypeError("append to something that is not a list")
 
     def _set_items(self, values: list[Any]) -> None:
         target = self._top()
@@ -237,7 +237,7 @@ class PickleMachine:
         if isinstance(target, Placeholder):
             target = target.items
         if not isinstance(target, dict):
-            raise TypeError("item set on something that is no dictionary")
+            raise TypeError("item set on something that is not a dictionary")
         for index in range(0, len(values), 2):
             target[as_key(values[index])] = values[index + 1]
 
@@ -248,11 +248,11 @@ class PickleMachine:
             target.state = state
         elif isinstance(target, Buildable):
             target.set_state(state)
-        # Attributes of plain containers (torch hangs `_metadata` on a state dict) are of no use here.
+        # Attributes of plain containers (torch hangs `_metadata` on a state dict) are not needed here.
 
     def _persistent_id(self) -> None:
         if self._persistent is None:
-            raise CheckpointError("the pickle refers to records outside of it; it was cut out of a larger file")
+            raise CheckpointError("the pickle refers to records outside itself; it was cut out of a larger file")
         self._push(self._persistent(self._pop()))
 
     def _memo_put(self, index: int) -> None:
@@ -285,7 +285,7 @@ Operation = Callable[[PickleMachine], Any]
 
 
 def _operations() -> dict[int, Operation]:
-    """Opcode to action. What is not here (extension registry, out-of-band buffers) is an error."""
+    """Actions by opcode. Opcodes that are missing (extension registry, out-of-band buffers) are errors."""
     m = PickleMachine
     table: dict[bytes, Operation] = {
         b"\x80": lambda s: s._unpack("<B"),  # PROTO

@@ -1,4 +1,4 @@
-"""Reading the safetensors format: a length, a JSON header, then the numbers without gaps."""
+"""Read the safetensors format: a length, a JSON header, then the numbers without gaps."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def looks_like_safetensors(data: memoryview) -> bool:
 
 
 def read_safetensors(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Views of all tensors, and the metadata.
+    """Read views of all tensors, and the metadata.
 
     Raises:
-        CheckpointError: the header is broken, or the numbers do not fill the file exactly.
+        CheckpointError: the header is broken, or the tensors do not fill the file exactly.
     """
     length = int.from_bytes(data[:8], "little")
     try:
@@ -35,7 +35,7 @@ def read_safetensors(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str,
     except (ValueError, RecursionError) as error:
         raise CheckpointError("the safetensors header is truncated or broken; download the file again") from error
     if not isinstance(header, dict):
-        raise CheckpointError("the safetensors header is no JSON object; download the file again")
+        raise CheckpointError("the safetensors header is not a JSON object; download the file again")
     metadata = header.pop("__metadata__", {})
     body = data[8 + length :]
     end = 0
@@ -50,7 +50,7 @@ def read_safetensors(data: memoryview) -> tuple[dict[str, np.ndarray], dict[str,
         array = np.frombuffer(body[start:stop], _TYPES[dtype]).reshape(shape)
         tensors[name] = bfloat16(array) if dtype == "BF16" else array
     if end != len(body):
-        raise CheckpointError(f"{len(body) - end} bytes too many at the end; the file is broken")
+        raise CheckpointError(f"{len(body) - end} unexpected bytes at the end; the file is broken")
     return tensors, metadata if isinstance(metadata, dict) else {}
 
 

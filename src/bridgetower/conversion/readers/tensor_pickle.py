@@ -1,6 +1,6 @@
-"""The few names a tensor pickle may call, implemented here: torch storages and tensors, numpy arrays.
+"""The few names that a tensor pickle may call: builders of torch storages and tensors, and of numpy arrays.
 
-They give `Tensor` objects that know where their numbers lie and make a numpy view only when asked.
+They give `Tensor` objects, which know where their numbers are in the file and make a numpy view only on demand.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MAX_RANK = 8
 
 
 class Tensor(Protocol):
-    """Anything that can become an array."""
+    """Anything that can be turned into an array."""
 
     def array(self) -> np.ndarray:
         """A numpy view of the numbers."""
@@ -42,13 +42,13 @@ class Tensor(Protocol):
 
 @dataclass(eq=False)
 class Storage:
-    """A run of numbers in the file.
+    """A contiguous run of numbers in the file.
 
     Attributes:
         key: its name in the container.
         dtype: numpy type of an element.
-        numel: how many elements the pickle says there are.
-        load: gives the bytes; set by the container.
+        numel: its number of elements, according to the pickle.
+        load: returns the bytes; set by the reader of the container.
     """
 
     key: str
@@ -58,7 +58,7 @@ class Storage:
     load: Callable[[], memoryview] | None = None
 
     def numbers(self) -> np.ndarray:
-        """All elements, one axis.
+        """All elements as an array of one axis.
 
         Raises:
             CheckpointError: the record is missing or has another length.
@@ -96,7 +96,7 @@ class TorchTensor:
 
 @dataclass(eq=False)
 class NumpyArray(Buildable):
-    """An array that numpy pickled: empty until its state arrives."""
+    """An array that numpy pickled; empty until its state is set."""
 
     value: np.ndarray | None = None
 
@@ -110,7 +110,7 @@ class NumpyArray(Buildable):
     def array(self) -> np.ndarray:
         if self.value is None:
             raise CheckpointError("a numpy array without numbers; download the file again")
-        # Paddle has no numpy type for bfloat16 either and stores its bits.
+        # Paddle stores bfloat16 numbers as their bits, because numpy lacks the type.
         return bfloat16(self.value) if self.value.dtype == np.uint16 else self.value
 
 
@@ -184,8 +184,8 @@ def _encode(text: Any, encoding: Any = "latin1") -> Any:
     return text.encode("latin-1")
 
 
-# Builders give back what they are given or something small: a copy of a large argument, repeated through the memo by
-# three-byte calls, would fill the memory.
+# Builders return their argument or something small. If they copied a large argument, a file could fill the memory by
+# calling them again and again through the memo, three bytes per call.
 
 
 def _empty_dict(*args: Any) -> dict[Any, Any] | Placeholder:

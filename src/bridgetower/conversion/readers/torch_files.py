@@ -71,7 +71,7 @@ class ZipRecords:
 
 
 class _Buffer:
-    """The least of a file that `zipfile` needs to find the directory at the end of a buffer."""
+    """The minimal file interface that `zipfile` needs to find the directory at the end of a buffer."""
 
     def __init__(self, data: memoryview) -> None:
         self._data = data
@@ -98,7 +98,7 @@ class _Buffer:
 
 
 def read_zip(data: memoryview) -> Any:
-    """The object of a torch zip archive; its tensors read their records when asked.
+    """Read the object of a torch zip archive; its tensors read their records on demand.
 
     Raises:
         CheckpointError: the archive or its pickle is broken.
@@ -106,10 +106,10 @@ def read_zip(data: memoryview) -> Any:
     records = ZipRecords(data)
     pickles = [name for name in records.names() if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
-        raise CheckpointError("a zip archive that torch did not write (no data.pkl); give the checkpoint itself")
+        raise CheckpointError("a zip archive that was not written by torch (no data.pkl); give the checkpoint itself")
     root = pickles[0].removesuffix("data.pkl")
     if f"{root}byteorder" in records.names() and bytes(records.read(f"{root}byteorder")) != b"little":
-        raise CheckpointError("the file comes from a big-endian machine; save it on another")
+        raise CheckpointError("the file comes from a big-endian machine; save it on a little-endian one")
     storages: dict[str, Storage] = {}
 
     def persistent(persistent_id: Any) -> Storage:
@@ -128,7 +128,7 @@ def _same(storages: dict[str, Storage], storage: Storage) -> Storage:
 
 
 def read_legacy(data: memoryview) -> Any:
-    """The object of a legacy torch file: pickles of a magic number, version, system, object and keys, then numbers.
+    """Read the object of a legacy torch file: pickles of a magic number, version, system, object, keys; then numbers.
 
     Raises:
         CheckpointError: the stream is broken or ends early.
@@ -166,17 +166,17 @@ def _place_storages(data: memoryview, position: int, keys: list[str], storages: 
         storage.load = lambda view=view: view
         position = start + length
     if position != len(data):
-        raise CheckpointError(f"{len(data) - position} bytes too many at the end; the file is broken")
+        raise CheckpointError(f"{len(data) - position} unexpected bytes at the end; the file is broken")
 
 
 def read_plain_pickle(data: memoryview) -> Any:
-    """The object of a plain pickle, as Paddle's `.pdparams` are.
+    """Read the object of a plain pickle, such as Paddle's `.pdparams`.
 
     Raises:
-        CheckpointError: it is broken, or goes on after its end.
+        CheckpointError: it is broken, or more bytes follow its end.
     """
     machine = PickleMachine(data, BUILDERS)
     result = machine.run()
     if machine.position != len(data):
-        raise CheckpointError(f"{len(data) - machine.position} bytes too many at the end; the file is broken")
+        raise CheckpointError(f"{len(data) - machine.position} unexpected bytes at the end; the file is broken")
     return result

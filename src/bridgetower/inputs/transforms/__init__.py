@@ -1,7 +1,7 @@
 """Image transforms: geometry, both RandAugments, normalisation, and the table of named pipelines."""
 
-from bridgetower.inputs.transforms.image_transform import TRANSFORM_KEYS, ImageTransform, build_transform
-from bridgetower.inputs.transforms.normalize import CLIP, IMAGENET, INCEPTION, Normalization, look_up
+from .image_transform import TRANSFORM_KEYS, ImageTransform, build_transform
+from .normalize import CLIP, IMAGENET, INCEPTION, Normalization, look_up
 
 __all__ = [
     "CLIP",

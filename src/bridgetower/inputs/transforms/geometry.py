@@ -1,4 +1,8 @@
-"""Resizing, cropping and flipping of PIL images. Sizes are in pixels, (width, height) as in PIL."""
+"""Resizing, cropping and flipping of PIL images. Sizes are in pixels, (width, height) as in PIL.
+
+These are written by hand because the published models were trained with Pillow of 2022, whose bytes neither a newer
+Pillow nor torchvision reproduces.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,11 @@ _SUPPORT = 2  # of the bicubic filter: input pixels on each side, times the scal
 def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Scale to (width, height): first along the rows, then along the columns, rounded to 8 bits in between.
 
-    PIL did so always until it began (13.0) to take the cheaper way first; the order changes the bytes.
+    PIL always used this order until 13.0, which runs the cheaper pass first; the order changes the bytes.
     """
     if image.size == size:
         return image
-    if image.mode == "RGBA":  # as PIL does, but once
+    if image.mode == "RGBA":  # premultiply once for both passes, as PIL does
         return resize(image.convert("RGBa"), size).convert("RGBA")
     if image.width != size[0]:
         image = image.resize((size[0], image.height), _BICUBIC)
@@ -50,7 +54,7 @@ class ShortSideResize:
 
 @dataclass(frozen=True)
 class CenterCrop:
-    """Cut out the central `size` x `size` square; what lies outside of a smaller image becomes black."""
+    """Cut out the central `size` x `size` square; areas outside a smaller image become black."""
 
     size: int
 
@@ -62,14 +66,14 @@ class CenterCrop:
 
 @dataclass(frozen=True)
 class ResizeAndCrop:
-    """`ShortSideResize`, then `CenterCrop`: the same bytes, without most of the pixels that the crop drops."""
+    """`ShortSideResize`, then `CenterCrop`: the same bytes, without computing most of the pixels that are cropped."""
 
     size: int
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         target = ShortSideResize(self.size).target(*image.size)
         if image.mode != "RGB" or target == image.size or target[0] == target[1]:
-            # A picture with alpha is rare, and premultiplied before it is scaled.
+            # Alpha is rare, and such pictures are premultiplied before they are scaled.
             return CenterCrop(self.size)(ShortSideResize(self.size)(image, rng), rng)
         if target[0] > target[1]:
             return self._landscape(image, target[0])
@@ -86,7 +90,7 @@ class ResizeAndCrop:
 
     def _portrait(self, image: Image.Image, long: int) -> Image.Image:
         top = round((long - self.size) / 2)
-        # Scale only those rows that the crop reads, with one to spare.
+        # Scale only the rows that the crop reads, and one more.
         scale = image.height / long
         reach = _SUPPORT * max(scale, 1) + 1
         first = max(0, math.floor(top * scale - reach))
@@ -101,10 +105,10 @@ class ResizeAndCrop:
 
 
 def _exact_box(length: int, resized: int, start: int, size: int) -> tuple[int, int] | None:
-    """Where the pixels [start, start + size) of a side that is scaled from `length` to `resized` come from.
+    """Source range of the pixels [start, start + size) when a side is scaled from `length` to `resized`.
 
-    None when that is not a whole number of pixels. PIL keeps a box in 32-bit floats: only whole numbers give the
-    filter the weights that it has without a box.
+    None when its ends are not whole pixels: PIL stores a box as 32-bit floats, and only with whole numbers does the
+    filter get the same weights as without a box.
     """
     if start * length % resized or size * length % resized:
         return None
@@ -123,19 +127,19 @@ class SquareResize:
 
 @dataclass(frozen=True)
 class MinMaxResize:
-    """Scale the shorter side to `size` but the longer one to at most 1333/800 of it; both floored to 32s."""
+    """Scale the shorter side to `size`, the longer to at most 1333/800 of it; round both down to 32s."""
 
     size: int
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         longest = int(1333 / 800 * self.size)
         scale = self.size / min(image.size)
-        # One side is `size` exactly; size / side * side may miss it by one bit.
+        # The shorter side becomes exactly `size`; size / side * side could be off by one bit.
         width, height = (side * scale if side != min(image.size) else float(self.size) for side in image.size)
         if max(width, height) > longest:
             scale = longest / max(width, height)
             width, height = width * scale, height * scale
-        # At least 32: the original fails on a picture that is 20 times as long as wide.
+        # At least 32: the original fails on a picture whose length is 20 times its width.
         target = (max(32, int(width + 0.5) // 32 * 32), max(32, int(height + 0.5) // 32 * 32))
         return resize(image, target)
 
@@ -144,8 +148,8 @@ class MinMaxResize:
 class RandomResizedCrop:
     """Cut out a random rectangle and scale it to `size` x `size`.
 
-    Its area is a share of the image drawn from [min_area, 1], its aspect ratio lies between 3/4 and 4/3. When ten
-    draws do not fit into the image, the largest central rectangle of an allowed aspect ratio is taken.
+    Its share of the image's area is drawn from [min_area, 1], its aspect ratio from [3/4, 4/3]. If ten draws do not
+    fit into the image, the largest central rectangle with an allowed aspect ratio is used.
     """
 
     size: int
@@ -157,7 +161,7 @@ class RandomResizedCrop:
         return resize(cropped, (self.size, self.size))
 
     def box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        """Draw the rectangle of an image of `width` x `height`: (left, top, width, height)."""
+        """Draw the rectangle for an image of `width` x `height`: (left, top, width, height)."""
         narrowest, widest = 3 / 4, 4 / 3
         for _ in range(10):
             area = width * height * rng.uniform(self.min_area, 1.0)

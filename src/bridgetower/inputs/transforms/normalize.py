@@ -1,4 +1,4 @@
-"""From an 8-bit RGB picture to the normalised float array that a model reads."""
+"""Turns 8-bit RGB pictures into the normalised float arrays that the models read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Normalization:
 
         Args:
             image: the picture.
-            values: (3, 256) uint8, what to make of each value before it is normalised; None leaves it.
+            values: (3, 256) uint8, the replacement of each value before normalisation; None changes nothing.
         """
         if values is None:
             return look_up(image, self._tables)
@@ -47,7 +47,7 @@ class Normalization:
 def look_up(image: Image.Image, tables: Sequence[np.ndarray]) -> np.ndarray:
     """Replace each 8-bit value by the entry of its channel's table.
 
-    A channel has only 256 possible results, so this is exact, and it reads and writes each pixel once.
+    A channel has only 256 possible results, so this is exact, and each pixel is read and written once.
 
     Args:
         image: an RGB picture.

@@ -1,7 +1,8 @@
 """RandAugment on PIL images: nearest-neighbour warps, black fill, every drawn operation applied.
 
-The numbers are PIL's. Half of the operations only replace values by others: these are looked up together, and in
-training together with the normalisation.
+Written by hand because the augmented pictures must equal those of Pillow of 2022, which the published models saw.
+Half of the operations only map values to other values: their tables are combined, in training with the normalisation
+too, and looked up once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from bridgetower.inputs.transforms.value_tables import (
+from .value_tables import (
     PendingPicture,
     auto_contrast_table,
     contrast_table,
@@ -34,10 +35,10 @@ def solarize_add(image: Image.Image, value: float) -> Image.Image:
 
 
 def sharpen(image: Image.Image, factor: float) -> Image.Image:
-    """Blend with a smoothed copy, whose border of one pixel is the picture's, by `ImageEnhance.Sharpness`'s rules.
+    """Blend with a smoothed copy that keeps the border pixels, as `ImageEnhance.Sharpness` does.
 
-    OpenCV smooths five times as fast, to the same bytes: thirteenths of whole numbers are far from where the two
-    would round differently.
+    OpenCV smooths five times as fast with the same bytes: multiples of 1/13 are never close enough to a rounding
+    boundary for the two to differ.
     """
     pixels = np.asarray(image)
     smooth = cv2.filter2D(pixels, -1, _SMOOTH)
@@ -59,7 +60,7 @@ class PILOperation:
         low, high: the argument at strength 0 and at strength 30.
         apply: the operation, given the picture and the argument.
         signed: whether the argument is negated half of the time.
-        table: for an operation that only replaces values, the (3, 256) uint8 table of what it replaces them by.
+        table: for an operation that only maps values, its (3, 256) uint8 table.
     """
 
     name: str
@@ -110,7 +111,7 @@ class PILRandAugment:
         return self._draw(image, rng).resolve()
 
     def augment(self, image: Image.Image, rng: np.random.Generator) -> tuple[Image.Image, np.ndarray | None]:
-        """The augmented RGB picture, and what is still to be made of its values: a (3, 256) uint8 table or None."""
+        """The augmented RGB picture, and the (3, 256) uint8 table still to be applied to it, or None."""
         picture = self._draw(image, rng)
         return picture.image, picture.table
 

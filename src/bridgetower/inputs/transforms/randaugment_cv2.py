@@ -18,16 +18,11 @@ _MAX_SHEAR, _MAX_SHIFT, _MAX_DEGREES = 0.3, 10, 30
 _FACTOR_RANGE, _MIN_FACTOR = 1.8, 0.1
 
 
-def auto_contrast(pixels: np.ndarray, compat: bool = True) -> np.ndarray:
-    """Stretch each channel of an (H, W, 3) uint8 array to 0..255.
+def auto_contrast(pixels: np.ndarray) -> np.ndarray:
+    """Stretch each channel of an (H, W, 3) uint8 array to 0..255, with the arithmetic of the original.
 
-    Args:
-        pixels: the picture.
-        compat: repeat the original's arithmetic: it negates the smallest value in 8 bits, so a channel whose minimum
-            is above 0 becomes 255 throughout. False stretches such a channel as PIL does.
+    The original negates the smallest value in 8 bits, so a channel whose minimum is above 0 becomes 255 throughout.
     """
-    if not compat:
-        return np.asarray(ImageOps.autocontrast(Image.fromarray(pixels)))
     out = pixels.copy()
     for channel in range(3):
         low, high = int(pixels[..., channel].min()), int(pixels[..., channel].max())
@@ -48,7 +43,7 @@ def brightness(pixels: np.ndarray, factor: float) -> np.ndarray:
 
 
 def sharpness(pixels: np.ndarray, factor: float) -> np.ndarray:
-    """Blend with a blurred copy: 0 is the copy, 1 the picture itself; the border of one pixel is kept."""
+    """Blend with a blurred copy: factor 0 gives the copy, 1 the picture itself; border pixels are kept."""
     if factor == 1.0:
         return pixels
     kernel = np.ones((3, 3), dtype=np.float32)
@@ -88,16 +83,14 @@ class CvRandAugment:
 
     Attributes:
         count: number of draws.
-        strength: 0 to 10. At 5, brightness and sharpness have factor 1 and change nothing, as in the original.
-        autocontrast_compat: see `auto_contrast`.
+        strength: 0 to 10. At 5, brightness and sharpness have factor 1 and so change nothing, as in the original.
     """
 
     count: int
     strength: float
-    autocontrast_compat: bool = True
 
     def operations(self) -> dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]]:
-        """The ten operations by name, each given the (H, W, 3) uint8 pixels and the generator of its sign."""
+        """The ten operations by name; each takes (H, W, 3) uint8 pixels and the generator that draws its sign."""
         level = self.strength / 10
         factor = level * _FACTOR_RANGE + _MIN_FACTOR
         lean, shift, turn = level * _MAX_SHEAR, level * _MAX_SHIFT, level * _MAX_DEGREES
@@ -107,7 +100,7 @@ class CvRandAugment:
 
         return {
             "Identity": lambda pixels, rng: pixels,
-            "AutoContrast": lambda pixels, rng: auto_contrast(pixels, self.autocontrast_compat),
+            "AutoContrast": lambda pixels, rng: auto_contrast(pixels),
             "Brightness": lambda pixels, rng: brightness(pixels, factor),
             "Sharpness": lambda pixels, rng: sharpness(pixels, factor),
             "Equalize": lambda pixels, rng: equalize(pixels),
@@ -115,7 +108,7 @@ class CvRandAugment:
             "ShearY": lambda pixels, rng: shear(pixels, y=sign(rng) * lean),
             "TranslateX": lambda pixels, rng: translate(pixels, x=sign(rng) * shift),
             "TranslateY": lambda pixels, rng: translate(pixels, y=sign(rng) * shift),
-            # The original negates an angle on the other half of the draw.
+            # The original negates angles on the opposite half of the draws.
             "Rotate": lambda pixels, rng: rotate(pixels, -sign(rng) * turn),
         }
 

@@ -1,6 +1,6 @@
-"""A picture with a table of values still to be looked up: what several pointwise operations on it come to.
+"""A picture with pending pointwise operations, combined into one table of values.
 
-An operation that replaces each 8-bit value by another, whatever its place, need not touch the picture at all.
+An operation that maps each 8-bit value to another, wherever it occurs, only needs to change the table.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _VALUES = np.arange(256)
 
 
 class PendingPicture:
-    """An RGB picture, and what to make of its values.
+    """An RGB picture and the value table still to be applied to it.
 
     Attributes:
-        image: the picture as it was when the first table was put on.
-        table: (3, 256) uint8, the value of each channel that takes the place of a value; None leaves all.
+        image: the picture before any pending table.
+        table: (3, 256) uint8, the new value of each old value, per channel; None changes nothing.
     """
 
     def __init__(self, image: Image.Image) -> None:
@@ -30,17 +30,17 @@ class PendingPicture:
         self.table: np.ndarray | None = None
 
     def put_on(self, table: np.ndarray) -> None:
-        """Replace each value by the entry of a (3, 256) uint8 table."""
+        """Add an operation: a (3, 256) uint8 table of new values."""
         self.table = table if self.table is None else np.take_along_axis(table, self.table.astype(np.intp), axis=1)
 
     def resolve(self) -> Image.Image:
-        """The picture with its new values."""
+        """Apply the pending table; the resulting picture."""
         if self.table is not None:
             self.image, self.table = self.image.point(self.table.ravel().tolist()), None
         return self.image
 
     def histograms(self) -> np.ndarray:
-        """(3, 256) how often each channel has each value."""
+        """(3, 256) counts of each value in each channel, the pending table included."""
         counts = np.array(self.image.histogram()).reshape(3, 256)
         if self.table is None:
             return counts
@@ -50,17 +50,17 @@ class PendingPicture:
 
 @cache
 def table_of(operation: Operation, value: float) -> np.ndarray:
-    """The (3, 256) uint8 table of an operation on RGB pictures that treats all pixels alike."""
+    """The (3, 256) uint8 table of an operation that treats all pixels of an RGB picture alike."""
     return np.ascontiguousarray(np.asarray(operation(_ramp(), value))[0].T)
 
 
 def _ramp() -> Image.Image:
-    """All values once, in each channel."""
+    """A picture that holds every value once in each channel."""
     return Image.fromarray(np.repeat(_VALUES.astype(np.uint8)[None, :, None], 3, axis=2))
 
 
 def auto_contrast_table(picture: PendingPicture, value: float) -> np.ndarray:
-    """Each channel stretched to 0..255, as `ImageOps.autocontrast` does; a constant one is left. `value` is unused."""
+    """Each channel stretched to 0..255, as `ImageOps.autocontrast` does, unless constant. `value` is unused."""
     rows = []
     for counts in picture.histograms():
         found = np.flatnonzero(counts)
@@ -72,18 +72,18 @@ def auto_contrast_table(picture: PendingPicture, value: float) -> np.ndarray:
 
 
 def equalize_table(picture: PendingPicture, value: float) -> np.ndarray:
-    """Each channel's histogram made even, as `ImageOps.equalize` does. `value` is unused."""
+    """Equalise the histogram of each channel, as `ImageOps.equalize` does. `value` is unused."""
     rows = []
     for counts in picture.histograms():
         step = int(counts.sum() - counts[np.flatnonzero(counts)[-1]]) // 255
-        # The pixels below a value, in units of an even share; too few pixels, or one value only: nothing to do.
+        # Number of pixels below each value, in units of an even share; no step means nothing to do.
         row = (step // 2 + np.cumsum(counts) - counts) // step if step else _VALUES
         rows.append(np.minimum(row, 255).astype(np.uint8))
     return np.stack(rows)
 
 
 def contrast_table(picture: PendingPicture, value: float) -> np.ndarray:
-    """Blending with the mean grey by the factor `value`, as `ImageEnhance.Contrast` does."""
+    """Blend with the mean grey by the factor `value`, as `ImageEnhance.Contrast` does."""
     grey = np.array(picture.resolve().convert("L").histogram())
     mean = int(int(grey @ _VALUES) / int(grey.sum()) + 0.5)
     return _blended(mean, value)

@@ -1,0 +1,107 @@
+"""Write a checkpoint as static models: text tower, image tower and fusion, as Paddle programs or ONNX files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..runtime import log_to_console, shorten_paddlenlp_log, tune_cpu
+from .manifest import FORMATS
+
+EXAMPLES = r"""
+examples:
+  python export.py output/vqa --output vqa-static
+      what train.py wrote; task, size, transform and names of the answers are those of the training
+  python export.py output/vqa --output vqa-static --format paddle onnx
+      for every engine: Paddle's inference, ONNX Runtime and OpenVINO
+  python export.py BridgeTower_vqa.ckpt.pdparams --output vqa-static --tokenizer roberta-base \
+      --labels data/fine-tune/vqav2_train.arrow data/fine-tune/vqav2_val.arrow
+      a converted checkpoint of the original, which does not name its answers
+  python export.py bridgetower-base-itm-mlm --output itm-static --task itm
+      a converted or Hugging Face folder with heads for several tasks
+  python export.py output/irtr/checkpoint-3000 --output retrieval-static --image_size 384 --overwrite
+
+docs/inference.md shows how to use the folder. Exit status: 0 done, 2 unusable input or options.
+"""
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="export.py", description=__doc__, epilog=EXAMPLES,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", help="folder of a training, a conversion or Hugging Face, or a weight file")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to make")
+    parser.add_argument("--task", metavar="NAME", help="itm, vqa, snli, mlm or retrieval; default: the checkpoint's")
+    parser.add_argument("--image_size", type=int, metavar="N", help="resize the position table to N x N pixels")
+    parser.add_argument("--max_text_len", type=int, metavar="N",
+                        help="tokens that texts are cut to; default: the training's, or 50")
+    parser.add_argument("--tokenizer", metavar="NAME", help="folder or known name; default: beside the checkpoint")
+    parser.add_argument("--image_transform", metavar="NAME",
+                        help="how pictures are prepared; default: as preprocessor_config.json beside the checkpoint "
+                             "says, or clip")
+    parser.add_argument("--labels", type=Path, nargs="+", default=[], metavar="FILE",
+                        help="names of the classes: JSON (a list, or an object of names and ids), or arrow files of "
+                             "VQA; default: the checkpoint's")
+    parser.add_argument("--format", nargs="+", choices=FORMATS, default=["paddle"], metavar="NAME",
+                        help="paddle, onnx, and int8 (ONNX with 8-bit weights), one or several; default: paddle")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
+    return parser.parse_args(arguments)
+
+
+def clean_up_on_signals() -> list[int]:
+    """Let what is half written be removed on Ctrl-C and SIGTERM.
+
+    Call it when all imports are done, as Paddle and PaddleNLP set handlers of their own.
+
+    Returns:
+        The signals received so far: Paddle's tracing may turn an interruption into an error of another type.
+    """
+    import paddle
+
+    received: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    paddle.disable_signal_handler()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    return received
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Export; returns the exit status."""
+    options = parse_arguments(arguments)
+    log_to_console()
+    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle warns about its own operators while it traces them
+    tune_cpu()
+    shorten_paddlenlp_log()
+    from .exporter import ExportOptions, export_checkpoint
+
+    received = clean_up_on_signals()
+    try:
+        manifest = export_checkpoint(options.checkpoint, options.output, ExportOptions(
+            task=options.task, image_size=options.image_size, max_text_len=options.max_text_len,
+            tokenizer=options.tokenizer, image_transform=options.image_transform, labels=tuple(options.labels),
+            formats=tuple(options.format), overwrite=options.overwrite))
+    except BaseException as error:
+        if received or isinstance(error, KeyboardInterrupt):
+            print("export.py: interrupted, nothing written", file=sys.stderr)
+            return 130
+        if not isinstance(error, (ValueError, KeyError, OSError, MemoryError)):
+            raise
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"export.py: error: {' '.join(str(message).split()) or type(error).__name__}", file=sys.stderr)
+        return 2
+    print(f"{options.output}: {manifest.model_class} for {manifest.task}, {manifest.image_size} pixels, texts up to "
+          f"{manifest.max_text_len} tokens, {' and '.join(manifest.formats)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,6 @@
+"""Engines that run the programs of an exported folder on this machine: one class each, chosen in `selection`."""
+
+from .interface import Engine, EngineSettings
+from .selection import ENGINES, PRECISIONS, open_engine
+
+__all__ = ["ENGINES", "PRECISIONS", "Engine", "EngineSettings", "open_engine"]

@@ -1,0 +1,344 @@
+"""Pictures to `pixel_values`, with the interface and the numbers of the Hugging Face port."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from ..files import write_json
+from ..known import nearest
+from .encoding import Encoding, plain
+from .hub_files import FileSource, take_hub_options
+from .picture_arrays import (
+    Picture,
+    as_eight_bits,
+    as_three_channels,
+    central_square,
+    flat_list,
+    is_scaled,
+    pad_to_largest,
+)
+from .transforms import CLIP, ImageTransform, build_transform, look_up
+
+__all__ = ["CONFIG_FILE", "BridgeTowerImageProcessor"]
+
+logger = logging.getLogger(__name__)
+
+CONFIG_FILE = "preprocessor_config.json"
+_NESTED_CONFIG_FILE = "processor_config.json"  # of transformers 5, under the key `image_processor`
+_OLD_PAD = "pad_and_return_pixel_mask"  # `do_pad` in the first release
+# Written by Hugging Face's classes beside the settings; they do not change the result.
+_METADATA = ("image_processor_type", "feature_extractor_type", "processor_class", "_processor_class", "auto_map",
+             "do_convert_rgb", "data_format", "input_data_format", "default_to_square", "device", "disable_grouping",
+             "return_tensors", "pad_size", "image_seq_length", "_valid_processor_keys", "model_input_names")
+
+
+@dataclass(init=False)
+class BridgeTowerImageProcessor:
+    """Resize, crop, normalise and batch pictures.
+
+    Attributes:
+        do_resize: scale the shorter side to `size`, the longer one in proportion but to at most 1333/800 of `size`;
+            both are then rounded down to multiples of `size_divisor`.
+        size: {"shortest_edge": pixels}, or the pixels alone.
+        size_divisor: see `do_resize`.
+        resample: PIL's number of the filter; 3 is bicubic.
+        do_center_crop: cut out the central square of `crop_size`; what lies outside the picture becomes black.
+        crop_size: like `size`, or {"height": pixels, "width": pixels}; `size` when None.
+        do_rescale, rescale_factor: multiply the values by the factor.
+        do_normalize, image_mean, image_std: (value - mean) / std for red, green and blue; one number stands for three.
+        do_pad: give pictures of different sizes the same one (zeros at the right and at the bottom), and return
+            `pixel_mask`, 1 where there is a picture.
+        transform: name of an image transform of `bridgetower.inputs.transforms`, as training writes it for its model.
+            It and `size` then define everything that is done to a picture; the other settings, except `do_pad`, only
+            approximate it for programs that do not know the name.
+    """
+
+    model_input_names: ClassVar[list[str]] = ["pixel_values"]
+
+    do_resize: bool = True
+    size: Any = 288
+    size_divisor: int = 32
+    resample: int = 3
+    do_center_crop: bool = True
+    crop_size: Any = None
+    do_rescale: bool = True
+    rescale_factor: float = 1 / 255
+    do_normalize: bool = True
+    image_mean: Any = CLIP.mean
+    image_std: Any = CLIP.std
+    do_pad: bool = True
+    transform: str | None = None
+
+    def __init__(self, **settings: Any) -> None:
+        """Set the attributes of the class.
+
+        Raises:
+            ValueError: an unknown setting, or a value that cannot be used.
+        """
+        defaults = {field.name: field.default for field in fields(self)}
+        chosen = {**defaults, **_known_settings(settings)}
+        for name, value in chosen.items():
+            setattr(self, name, value)
+        if self.size_divisor < 1 or self.size["shortest_edge"] < self.size_divisor:
+            raise ValueError(f"size={self.size} is smaller than size_divisor={self.size_divisor}")
+        if self.transform is not None and self._named_transform().is_random:
+            raise ValueError(f"transform={self.transform!r} is random; name one that always gives the same, as 'clip'")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "size" or (name == "crop_size" and value is not None):
+            value = {"shortest_edge": _shortest_edge(name, value)}
+        elif name in ("image_mean", "image_std"):
+            value = [value] * 3 if isinstance(value, int | float) else list(value)
+            if len(value) != 3:
+                raise ValueError(f"{name}={value} needs one value, or three")
+        super().__setattr__(name, plain(value))
+
+    @classmethod
+    def for_transform(cls, transform: str, image_size: int) -> BridgeTowerImageProcessor:
+        """The processor that does what evaluation with an image transform does.
+
+        Args:
+            transform: see the class.
+            image_size: side of the square in pixels.
+
+        Raises:
+            KeyError: an unknown transform.
+            ValueError: a random one.
+        """
+        normalization = build_transform(transform, image_size).normalization
+        return cls(size=image_size, crop_size=image_size, size_divisor=1, image_mean=normalization.mean,
+                   image_std=normalization.std, do_pad=False, transform=transform)
+
+    def _named_transform(self) -> ImageTransform:
+        return build_transform(str(self.transform), self.size["shortest_edge"])
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], **settings: Any) -> BridgeTowerImageProcessor:
+        """Read `preprocessor_config.json`, or the settings in `processor_config.json`, of a folder or a hub repository.
+
+        Args:
+            name_or_folder: a folder, or `owner/name` on the Hugging Face hub.
+            settings: attributes of this class that replace those of the file, and options of the download
+                (`revision`, `cache_dir`, `token`, `local_files_only`, `force_download`, `subfolder`).
+
+        Raises:
+            FileNotFoundError: there is no such file, folder or repository.
+            ConnectionError: the download failed.
+            ValueError: the file is not a JSON object, or a setting is wrong.
+        """
+        hub = take_hub_options(settings)
+        source = FileSource(name_or_folder, CONFIG_FILE, options=hub)
+        path, config = source.find(CONFIG_FILE), None
+        if path is not None:
+            config = _read_object(path)
+        elif (path := source.find(_NESTED_CONFIG_FILE)) is not None:
+            config = _read_object(path).get("image_processor")
+        if path is None or not isinstance(config, Mapping):
+            raise FileNotFoundError(f"{source}/{CONFIG_FILE} does not exist; pass a folder that holds {CONFIG_FILE}, "
+                                    f"or {_NESTED_CONFIG_FILE} with image_processor settings")
+        try:
+            return cls._from_config(config, settings, str(path))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path}: {error.args[0] if error.args else error}") from error
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any], **settings: Any) -> BridgeTowerImageProcessor:
+        """The processor that `to_dict` of ours or of the port describes, with some settings replaced."""
+        return cls._from_config(config, settings, "the given settings")
+
+    @classmethod
+    def from_json_file(cls, path: str | os.PathLike[str]) -> BridgeTowerImageProcessor:
+        """The processor that a file of settings describes."""
+        return cls._from_config(_read_object(Path(path)), {}, str(path))
+
+    @classmethod
+    def _from_config(cls, config: Mapping[str, Any], settings: Mapping[str, Any], where: str
+                     ) -> BridgeTowerImageProcessor:
+        known = {field.name for field in fields(cls)} | {_OLD_PAD}
+        ignored = sorted(set(config) - known - set(_METADATA))
+        if ignored:
+            logger.warning("%s: ignoring %s", where, ", ".join(ignored))
+        read = {name: value for name, value in config.items() if name in known and value is not None}
+        return cls(**{**_known_settings(read), **_known_settings(settings)})
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings, with the keys of the port."""
+        config = {field.name: deepcopy(getattr(self, field.name)) for field in fields(self)}
+        if self.transform is None:
+            del config["transform"]
+        return {**config, "image_processor_type": type(self).__name__}
+
+    def to_json_string(self) -> str:
+        """All settings as JSON."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    def to_json_file(self, path: str | os.PathLike[str]) -> None:
+        """Write all settings to a JSON file."""
+        write_json(path, self.to_dict())
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> list[str]:
+        """Write `preprocessor_config.json`, which the Hugging Face port reads as well; the path of the file."""
+        path = Path(folder).expanduser() / CONFIG_FILE
+        self.to_json_file(path)
+        return [str(path)]
+
+    def __call__(
+        self,
+        images: Any,
+        return_tensors: str | None = None,
+        *,
+        data_format: str | None = "channels_first",
+        input_data_format: str | None = None,
+        **settings: Any,
+    ) -> Encoding:
+        """Process one picture or several.
+
+        Args:
+            images: PIL pictures of any mode, arrays, tensors or nested lists of numbers, paths, or bytes of files; one,
+                several, or nested lists of them. Numbers are 8-bit values, or lie between 0 and 1.
+            return_tensors: "np" for arrays, "pd" for Paddle tensors, "pt" for PyTorch's, None for lists of arrays.
+            data_format: "channels_first" or "channels_last", of the result.
+            input_data_format: the same of arrays, or "none" for (H, W); None infers it.
+            settings: attributes of this class to change for this call.
+
+        Returns:
+            `pixel_values` (B, 3, H, W) float32 and, with `do_pad`, `pixel_mask` (B, H, W) int64.
+
+        Raises:
+            ValueError: something that is no picture, an unknown setting, or different sizes with `do_pad=False`.
+        """
+        layout, last = plain(input_data_format), plain(data_format) == "channels_last"
+        if plain(data_format) not in ("channels_first", "channels_last"):
+            raise ValueError(f"data_format={data_format!r} is unknown; use 'channels_first' or 'channels_last'")
+        worker = self._changed(settings)
+        given = flat_list(images)
+        if worker.do_rescale and isinstance(given[0], np.ndarray) and is_scaled(given[0]):
+            logger.warning("the picture values lie between 0 and 1 already; pass do_rescale=False to keep them")
+        pictures = [worker._process(image, layout) for image in given]
+        data: dict[str, Any] = {"pixel_values": pictures}
+        if worker.do_pad:
+            data = pad_to_largest(pictures)
+        if last:
+            data["pixel_values"] = [picture.transpose(1, 2, 0) for picture in data["pixel_values"]]
+        return Encoding(data, tensor_type=return_tensors)
+
+    def preprocess(self, images: Any, **options: Any) -> Encoding:
+        """What calling the processor does."""
+        return self(images, **options)
+
+    def _changed(self, settings: Mapping[str, Any]) -> BridgeTowerImageProcessor:
+        """This processor with other settings for one call; None leaves a setting as it is."""
+        known = {name: value for name, value in _known_settings(settings).items() if value is not None}
+        if not known:
+            return self
+        # As in the Hugging Face port, a size given here changes the resize alone.
+        known.setdefault("crop_size", self.crop_size or self.size)
+        current = {field.name: getattr(self, field.name) for field in fields(self)}
+        return type(self)(**{**current, **known})
+
+    def _process(self, picture: Picture, layout: str | None) -> np.ndarray:
+        """One picture as (3, H, W): float32, or as it came when neither rescaled nor normalised."""
+        if self.transform is not None:  # handles transparent pixels itself
+            if isinstance(picture, np.ndarray):
+                picture = Image.fromarray(np.ascontiguousarray(as_eight_bits(as_three_channels(picture, layout))[0]))
+            return self._named_transform()(picture)
+        if isinstance(picture, Image.Image):
+            return self._process_eight_bits(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        values = as_three_channels(picture, layout)
+        was_scaled = False
+        if self.do_resize:
+            values, was_scaled = as_eight_bits(values)
+        if values.dtype == np.uint8 and not was_scaled:
+            return self._process_eight_bits(Image.fromarray(np.ascontiguousarray(values)))
+        if was_scaled:
+            resized = np.asarray(self._resize(Image.fromarray(np.ascontiguousarray(values))))
+            values = (resized.astype(np.float64) * (1 / 255)).astype(np.float32)
+        return self._process_values(values)
+
+    def _process_eight_bits(self, image: Image.Image) -> np.ndarray:
+        """An RGB picture as (3, H, W)."""
+        if self.do_resize:
+            image = self._resize(image)
+        if self.do_center_crop:
+            size = self._crop_side()
+            left, top = (image.width - size) // 2, (image.height - size) // 2
+            # Negative halves round down: a smaller picture gets the odd pixel of black at its left and top.
+            image = image.crop((left, top, left + size, top + size))
+        if not self.do_rescale and not self.do_normalize:
+            return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+        # The Hugging Face port rescales in 64 bits and normalises in 32.
+        values = np.arange(256) * (self.rescale_factor if self.do_rescale else 1.0)
+        tables = [values.astype(np.float32)] * 3
+        if self.do_normalize:
+            constants = zip(tables, self.image_mean, self.image_std, strict=True)
+            tables = [(table - np.float32(mean)) / np.float32(std) for table, mean, std in constants]
+        return look_up(image, tables)
+
+    def _process_values(self, values: np.ndarray) -> np.ndarray:
+        """Values (H, W, 3) of any type, already resized, as (3, H, W)."""
+        if self.do_center_crop:
+            values = central_square(values, self._crop_side())
+        if self.do_rescale:
+            values = (values.astype(np.float64) * self.rescale_factor).astype(np.float32)
+        if self.do_normalize:
+            values = values if values.dtype.kind == "f" else values.astype(np.float32)
+            values = (values - np.array(self.image_mean, values.dtype)) / np.array(self.image_std, values.dtype)
+        return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+    def _crop_side(self) -> int:
+        return (self.crop_size or self.size)["shortest_edge"]
+
+    def _resize(self, image: Image.Image) -> Image.Image:
+        return image.resize(self._target_size(*image.size), self.resample)
+
+    def _target_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height after the resize."""
+        shorter = self.size["shortest_edge"]
+        longer = int(1333 / 800 * shorter)
+        scale = shorter / min(width, height)
+        new_height: float = shorter if height < width else scale * height
+        new_width: float = scale * width if height < width else shorter
+        if max(new_height, new_width) > longer:
+            scale = longer / max(new_height, new_width)
+            new_height, new_width = scale * new_height, scale * new_width
+        divisor = self.size_divisor
+        target = (int(new_width + 0.5) // divisor * divisor, int(new_height + 0.5) // divisor * divisor)
+        if 0 in target:
+            raise ValueError(f"a picture of {width}x{height} pixels is too long for shortest_edge={shorter}")
+        return target
+
+
+def _known_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under today's names; an unknown one is an error."""
+    known = [field.name for field in fields(BridgeTowerImageProcessor)]
+    for name in settings:
+        if name not in known and name != _OLD_PAD:
+            raise ValueError(f"{name!r} is not a setting of the image processor{nearest(name, known)}")
+    return {"do_pad" if name == _OLD_PAD else name: value for name, value in settings.items()}
+
+
+def _shortest_edge(name: str, value: Any) -> int:
+    """The one number of pixels in a size setting."""
+    if isinstance(value, Mapping) and "shortest_edge" in value:
+        value = value["shortest_edge"]  # like the port, whatever `longest_edge` says
+    edges = set(value.values()) if isinstance(value, Mapping) else {value} if isinstance(value, int) else set()
+    if len(edges) != 1 or not isinstance(edge := edges.pop(), int) or edge < 1:
+        raise ValueError(f'{name}={value!r} is not a size; use {{"shortest_edge": 288}}')
+    return edge
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not a JSON object: {error}") from error

@@ -1,0 +1,1 @@
+"""Tables of a user's own pictures and texts, from whatever files they are in."""

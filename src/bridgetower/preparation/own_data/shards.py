@@ -1,0 +1,85 @@
+"""Reads tar shards of img2dataset and webdataset: per sample a picture and its .txt, .json or .cls, of one name."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from ..tables import PreparationError
+from .records import EMBEDDED, Record
+
+_IMAGES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
+_TEXTS = ("txt", "cls", "text", "caption")
+
+
+def shard_columns(path: Path) -> list[str]:
+    """The columns of a shard: `image`, `key`, the kinds of text files and the fields of the .json files.
+
+    Raises:
+        PreparationError: the shard cannot be read or holds no picture.
+    """
+    names: dict[str, None] = {}
+    for _, record in zip(range(100), read_shard(path, True), strict=False):
+        names.update(dict.fromkeys(record.values))
+    if "image" not in names:
+        raise PreparationError(f"{path}: no pictures in it ({', '.join(_IMAGES)})")
+    return list(names)
+
+
+def read_shard(path: Path, without_bytes: bool = False) -> Iterator[Record]:
+    """The samples of a shard.
+
+    Args:
+        path: a .tar file.
+        without_bytes: pass over the pictures.
+
+    Raises:
+        PreparationError: the file is damaged or cut off; a damaged .json is a `problem` of its record instead.
+    """
+    count = 0
+    try:
+        with tarfile.open(path, "r:") as file:
+            members = (member for member in file if member.isfile())
+            for key, group in groupby(members, lambda member: _split_name(member.name)[0]):
+                yield _record(path, file, key, list(group), without_bytes)
+                count += 1
+                file.members = []  # type: ignore[attr-defined]  # or it would keep every header
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise PreparationError(f"{path}: cannot be read after sample {count} ({error}); download it again") from error
+
+
+def _record(path: Path, file: tarfile.TarFile, key: str, members: list[tarfile.TarInfo], without_bytes: bool) -> Record:
+    where = f"{path}, sample {key}"
+    values: dict[str, Any] = {"key": key}
+    for member in members:
+        suffix = _split_name(member.name)[1]
+        if suffix in _IMAGES:
+            values["image"] = {"bytes": EMBEDDED if without_bytes else _read(file, member), "path": member.name}
+        elif suffix in _TEXTS:
+            values[suffix] = _read(file, member).decode("utf-8", "surrogateescape").strip()
+        elif suffix == "json":
+            try:
+                fields = json.loads(_read(file, member))
+                values = {**{str(name): value for name, value in fields.items()}, **values}
+            except (ValueError, AttributeError) as error:
+                return Record(where, {"key": key, "problem": f"its .json is not a JSON object ({error})"})
+    return Record(where, values)
+
+
+def _read(file: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = file.extractfile(member)
+    data = stream.read() if stream is not None else b""
+    if len(data) != member.size:
+        raise tarfile.ReadError(f"{member.name} is cut off")
+    return data
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    """Key and suffix of a member, which webdataset cuts at the first dot of the file name: `a/12` and `txt`."""
+    folder, _, base = name.rpartition("/")
+    stem, _, suffix = base.partition(".")
+    return f"{folder}/{stem}".lstrip("/"), suffix.lower()

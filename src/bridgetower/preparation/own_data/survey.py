@@ -1,0 +1,167 @@
+"""The first pass over a source: it checks all rows without reading pictures, and learns the classes or answers."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..tables import PreparationError
+from .columns import choose_columns
+from .items import BadRowError, Interpreter, Item
+from .locations import SourceFile
+
+MAX_NAMED = 10
+
+
+@dataclass
+class Survey:
+    """What a source holds.
+
+    Attributes:
+        columns: the column of each field, the same in all files.
+        items: rows that can be used.
+        splits: given splits and their rows; None counts rows without one.
+        labels: classes and their rows by split.
+        answers: answers and their rows, outside of a given test split.
+        problems: what is wrong with rows, the first MAX_NAMED of `bad`.
+        missing: pictures that are not on disk, the first MAX_NAMED of `num_missing`.
+        numeric_ids: whether all identifiers of the user are whole numbers.
+        class_order: the order of the classes that the source itself states.
+    """
+
+    columns: dict[str, str]
+    items: int = 0
+    splits: Counter[str | None] = field(default_factory=Counter)
+    labels: dict[str, Counter[str | None]] = field(default_factory=dict)
+    answers: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    bad: int = 0
+    missing: list[str] = field(default_factory=list)
+    num_missing: int = 0
+    numeric_ids: bool = True
+    class_order: list[str] | None = None
+
+    def add(self, item: Item) -> None:
+        """Count an item."""
+        self.items += 1
+        self.splits[item.split] += 1
+        self.numeric_ids &= "id" in self.columns and item.identifier.isdecimal() and len(item.identifier) < 19
+        if item.label is not None:
+            self.labels.setdefault(item.label, Counter())[item.split] += 1
+        if item.split != "test":
+            self.answers.update(answer for answer, _ in item.answers)
+
+    def problem(self, text: str) -> None:
+        """Count a row that cannot be used."""
+        self.bad += 1
+        if len(self.problems) < MAX_NAMED:
+            self.problems.append(text)
+
+
+class Checks:
+    """Checks among rows: identifiers that repeat, and files that are in two splits."""
+
+    def __init__(self, has_ids: bool) -> None:
+        self.has_ids = has_ids
+        self.identifiers: set[int] = set()
+        self.split_of: dict[int, str | None] = {}
+
+    def __call__(self, item: Item) -> None:
+        """Take note of an item.
+
+        Raises:
+            BadRowError: see the class.
+        """
+        for image in item.images:
+            if isinstance(image, Path) and item.split is not None:
+                split = self.split_of.setdefault(hash(image), item.split)
+                if split != item.split:
+                    raise BadRowError(f"{item.where}: {image} is in the split {item.split} here and in {split} before")
+        if self.has_ids:
+            if hash(item.identifier) in self.identifiers:
+                raise BadRowError(f"{item.where}: identifier {item.identifier!r} occurs a second time")
+            self.identifiers.add(hash(item.identifier))
+
+
+def good_items(
+    files: Sequence[SourceFile], interpreters: Sequence[Interpreter], has_ids: bool, survey: Survey | None = None
+) -> Iterator[Item]:
+    """The items of all files that can be used, in order. With a survey, no picture is read and bad rows are counted."""
+    check = Checks(has_ids)
+    for file, interpreter in zip(files, interpreters, strict=True):
+        for record in file.records(survey is not None):
+            try:
+                item = interpreter.item(record)
+                check(item)
+            except BadRowError as error:
+                if survey is not None:
+                    survey.problem(str(error))
+                continue
+            yield item
+
+
+def take_survey(
+    files: Sequence[SourceFile],
+    task: str,
+    overrides: Mapping[str, str],
+    images: Path | None,
+    classes: Sequence[str] | None,
+    progress: bool = False,
+) -> tuple[Survey, list[Interpreter]]:
+    """Read everything but the pictures.
+
+    Raises:
+        PreparationError: a column is missing, or the columns of the files differ.
+    """
+    survey = Survey(choose_columns(task, files[0].columns, overrides, files[0].path))
+    for file in files[1:]:
+        missing = [column for column in survey.columns.values() if column not in file.columns]
+        if missing and file.path.suffix.lower() != ".tar":  # a shard's columns are those of its first samples
+            raise PreparationError(
+                f"{file.path}: no column {missing[0]!r}, which {files[0].path} has; "
+                f"its columns: {', '.join(file.columns)}"
+            )
+    interpreters = [Interpreter(file, task, survey.columns, images, classes) for file in files]
+    survey.class_order = interpreters[0].label_names
+    for item in tqdm(
+        good_items(files, interpreters, "id" in survey.columns, survey),
+        desc="checking",
+        unit=" rows",
+        disable=not progress,
+        mininterval=0.5,
+    ):
+        survey.add(item)
+        for image in item.images:
+            if isinstance(image, Path) and not os.path.isfile(image):
+                survey.num_missing += 1
+                if len(survey.missing) < MAX_NAMED:
+                    survey.missing.append(str(image))
+    return survey, interpreters
+
+
+def require_usable(survey: Survey, skip_bad: bool) -> None:
+    """Refuse a source with rows that cannot be used.
+
+    Raises:
+        PreparationError: one line per problem; without rows even if `skip_bad`.
+    """
+    lines = list(survey.problems)
+    if survey.bad > len(lines):
+        lines.append(f"and {survey.bad - len(lines)} more such rows")
+    if survey.num_missing:
+        more = ", ..." if survey.num_missing > len(survey.missing) else ""
+        lines.append(
+            f"{survey.num_missing} pictures of {survey.items} rows are missing: {', '.join(survey.missing)}{more}; "
+            "check --images"
+        )
+    if lines and not skip_bad:
+        raise PreparationError("\nerror: ".join([*lines, "repair these rows, or leave them out with --skip_bad"]))
+    if survey.items == 0:
+        raise PreparationError("\nerror: ".join([*lines, "no row can be used; check --source and --columns"]))
+    if survey.num_missing >= survey.items:
+        raise PreparationError(lines[-1])

@@ -1,0 +1,147 @@
+"""The program `train.py`: train, evaluate and predict from a command line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..files import locked_folder, write_json
+from ..runtime import die_with_launcher, exit_together, log_to_console, shorten_paddlenlp_log, tune_cpu
+from .flags import short_help
+
+if TYPE_CHECKING:
+    from ..experiment import Experiment
+    from .arguments import BridgeTowerTrainingArguments
+    from .trainer import BridgeTowerTrainer
+
+__all__ = ["main", "prepare", "run_program", "write_settings"]
+
+logger = logging.getLogger(__name__)
+
+
+def prepare(argv: list[str]) -> Callable[[], int]:
+    """Check and build all that a command line asks for; what is returned does the work and gives the exit status.
+
+    Raises:
+        ValueError, KeyError, OSError: with a message for the user.
+    """
+    from paddlenlp.trainer import set_seed
+
+    from ..inputs.tokenizer import BridgeTowerTokenizer
+    from ..tasks import get_task
+    from .arguments import parse_arguments, report_rates
+    from .build import Weights, build_data, build_model, build_processor, check_run
+    from .checkpoint_settings import with_checkpoint_settings
+    from .resuming import checkpoint_to_resume
+    from .towers import load_towers
+    from .trainer import BridgeTowerTrainer
+
+    args, experiment = parse_arguments(argv)
+    experiment = with_checkpoint_settings(experiment, args.checkpoint_path)
+    report_rates(args, experiment)
+    task = get_task(experiment.task)
+    check_run(experiment, task, args)
+    resume = checkpoint_to_resume(args)
+    wanted = {"train": args.do_train, "val": args.do_eval, "test": args.do_predict}
+    splits = [split for split, is_wanted in wanted.items() if is_wanted]
+    tokenizer = BridgeTowerTokenizer.from_pretrained(experiment.data.tokenizer) if task.reads_text else None
+    processor = build_processor(experiment, tokenizer)
+    checkpoint = resume or args.checkpoint_path
+    weights = Weights.read(checkpoint) if checkpoint else None
+    data = build_data(experiment, splits, args.data_root, tokenizer, args.seed, weights)
+    set_seed(args.seed)
+    model = build_model(experiment, tokenizer, data, weights, new_heads=args.do_train and not resume,
+                        new_classifier=args.new_classifier and not resume)
+    if weights is None:
+        load_towers(model, args.image_tower, args.text_tower)
+    trainer = BridgeTowerTrainer(
+        model, args=args, task=task, experiment=experiment, data_collator=data.train_collator,
+        eval_collator=data.eval_collator, train_dataset=data.datasets.get("train"),
+        eval_dataset=data.datasets.get("val"), tokenizer=processor, answers=data.labels.names)
+    if args.do_train:
+        trainer.check_data()
+    return partial(_run, trainer, data.datasets, resume)
+
+
+def _run(trainer: BridgeTowerTrainer, datasets: Mapping[str, Any], resume: str | None) -> int:
+    """Train, evaluate and predict, as the only program that writes to the output folder; the exit status."""
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from .checkpoints import remove_checkpoints
+    from .preemption import PREEMPTED
+
+    args = trainer.args
+    is_first = args.process_index == 0
+    with logging_redirect_tqdm(), locked_folder(args.output_dir) if is_first else nullcontext():
+        if args.do_train and not resume and is_first:
+            remove_checkpoints(Path(args.output_dir))
+        write_settings(args, trainer.experiment)
+        if args.do_train:
+            result = trainer.train(resume_from_checkpoint=resume)
+            if trainer.preemption.saved:
+                logger.warning("a signal came: checkpoint-%d is saved; the same command with --resume_from_checkpoint "
+                               "auto goes on from it", trainer.state.global_step)
+                return PREEMPTED
+            trainer.save_model()
+            trainer.save_metrics("train", result.metrics)
+            trainer.save_state()
+        if args.do_eval:
+            trainer.save_metrics("eval", trainer.evaluate())
+        if args.do_predict:
+            trainer.save_metrics("test", trainer.predict(datasets["test"]))
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0; 2 when the command line, its files or its data cannot be used; 75 after a signal and a saved checkpoint.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if {"-h", "--help"} & {*argv}:
+        print(short_help())
+        return 0
+    log_to_console()
+    tune_cpu()
+    shorten_paddlenlp_log()
+    from ..datasets import UnreadableImageError
+    from ..experiment import SettingsError
+
+    try:
+        run = prepare(argv)
+    except (ValueError, KeyError, OSError) as error:
+        return _fail(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    try:
+        return run()
+    except UnreadableImageError as error:
+        # A loader process hands over its whole traceback; the message is what follows the name of the error.
+        return _fail(str(error).strip().rpartition(f"{UnreadableImageError.__name__}: ")[2])
+    except (SettingsError, OSError) as error:
+        return _fail(error)
+
+
+def _fail(message: object) -> int:
+    print(f"train.py: error: {' '.join(str(message).split())}", file=sys.stderr)
+    return 2
+
+
+def run_program() -> None:
+    """Run the command line of this process and end it."""
+    die_with_launcher()
+    exit_together(main())
+
+
+def write_settings(args: BridgeTowerTrainingArguments, experiment: Experiment) -> None:
+    """Keep all settings of a run in `training_args.json` and `experiment.json` of its output folder."""
+    if args.process_index == 0:
+        folder = Path(args.output_dir)
+        write_json(folder / "training_args.json", json.loads(json.dumps(args.to_dict(), default=str)))
+        write_json(folder / "experiment.json", asdict(experiment))
