@@ -7,6 +7,9 @@ of itself. Nothing here is imported by a process that measures ours.
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import torch.nn.functional as F
 import transformers
 from transformers.models.bridgetower import modeling_bridgetower as port
 
-__all__ = ["PortForPreTraining", "load", "make_checkpoint"]
+__all__ = ["PortForPreTraining", "bfloat16", "compiled", "fastest", "load", "make_checkpoint"]
 
 
 class PortForPreTraining(port.BridgeTowerPreTrainedModel):
@@ -71,6 +74,37 @@ def load(folder: Path, name: str, threads: int) -> Any:
     torch.set_num_threads(threads)
     port.BridgeTowerSelfAttention.forward = _attention
     return _model_class(name).from_pretrained(folder).eval()
+
+
+def compiled(model: Any) -> Any:
+    """The model through `torch.compile`."""
+    return torch.compile(model, dynamic=False)
+
+
+def bfloat16(function: Callable[[], Any]) -> Callable[[], Any]:
+    """The function under bfloat16 autocast."""
+
+    def cast() -> Any:
+        with torch.autocast("cpu", torch.bfloat16):
+            return function()
+
+    return cast
+
+
+def fastest(candidates: Mapping[str, Callable[[], Any]]) -> Callable[[], Any]:
+    """The fastest of several ways to compute the same: the least of two runs of each counts, after one to warm up."""
+    seconds = {}
+    for name, function in candidates.items():
+        runs = []
+        for _ in range(3):
+            start = time.perf_counter()
+            function()
+            runs.append(time.perf_counter() - start)
+        seconds[name] = min(runs[1:])
+    best = min(seconds, key=seconds.__getitem__)
+    print("PyTorch:", ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items()), f"-> {best}",
+          file=sys.stderr)
+    return candidates[best]
 
 
 def _attention(self: Any, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None,

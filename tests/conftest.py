@@ -35,9 +35,9 @@ def both_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     return request.param
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a miniature (tests/miniature.py) for the tests of a file."""
+    """The folder of a miniature (tests/miniature.py) for all tests, which add experiment files but change no data."""
     from tests.miniature import write_miniature  # here, as the environment must be set first
 
     return write_miniature(tmp_path_factory.mktemp("miniature"))

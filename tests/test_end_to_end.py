@@ -1,4 +1,4 @@
-"""From raw data to prediction files: the commands of the preparation, then the launch scripts as they stand.
+"""From raw data to prediction files: the commands of the preparation, then the launch scripts unchanged.
 
 Every release is a miniature in its own layout, the single towers are folders of Hugging Face models. Each run is a
 launch of its own, so all of this is marked slow.

@@ -6,7 +6,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from .sources import register_reader
+from .auto_classes import install
+from .sources import register_reader, register_settings_reader
 
 #: Public names and the modules that define them. They load on first use, so that data preparation, which needs no
 #: model, starts without Paddle.
@@ -29,6 +30,7 @@ _EXPORTS = {
     "BridgeTowerForSequenceClassification": "modules",
     "BridgeTowerImageProcessor": "inputs",
     "BridgeTowerProcessor": "inputs",
+    "BridgeTowerTokenizer": "inputs",
     "pipeline": "pipelines",
 }
 
@@ -48,7 +50,17 @@ def _load_weights(source: str | Path, allow_nonfinite: bool) -> Any:
     return load_weights(source, allow_nonfinite)
 
 
+def _read_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    from .conversion.names import is_port, port_config
+
+    if not is_port(settings):
+        return settings
+    return {"model_type": "bridgetower", "architectures": settings.get("architectures")} | port_config(settings)
+
+
 register_reader(_load_weights)
+register_settings_reader(_read_settings)
+install()
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from paddlenlp.transformers import PretrainedConfig
 
 from .known import IMAGE_TOWERS, TEXT_TOWERS, nearest
+from .sources import read_settings
 
 __all__ = ["BRIDGE_TYPES", "BridgeTowerConfig", "BridgeTowerTextConfig", "BridgeTowerVisionConfig", "tower_settings"]
 
@@ -230,6 +231,11 @@ class BridgeTowerConfig(PretrainedConfig):
         if copied.num_labels == self.num_labels:
             copied.name_labels(self.label_names)
         return copied
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Build from the content of a `config.json`, of this project or of the Hugging Face port."""
+        return super().from_dict(read_settings(config_dict), **kwargs)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], base: BridgeTowerConfig | None = None) -> BridgeTowerConfig:

@@ -1,4 +1,4 @@
-"""Helpers for several processes; every one of them also works with one process and no group."""
+"""Helpers for several processes; all of them also work in a single process."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def rank() -> int:
 class _Gather(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        """(B, ...) -> (world size * B, ...)."""
         ctx.rows = x.shape[0]
         parts: list[Tensor] = []
         dist.all_gather(parts, x.contiguous())
@@ -32,7 +33,8 @@ class _Gather(PyLayer):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        # The rows of this process stand in the loss of every process: their gradients add up.
+        """(world size * B, ...) -> (B, ...)."""
+        # Every process uses the rows of this one in its loss: their gradients add up.
         grad = grad.contiguous()
         dist.all_reduce(grad)
         return grad[rank() * ctx.rows:(rank() + 1) * ctx.rows]

@@ -1,4 +1,4 @@
-"""Experiment files: one JSON file says what a run is, checked once and typed from then on."""
+"""Experiment files: a JSON file that describes a run, checked once and typed from then on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DataSettings:
         datasets: keys of the data sets, in order; see `bridgetower.datasets`.
         tokenizer: a folder with tokenizer files, or a name on the Hugging Face hub; not read by tasks without texts.
         image_size: side of the square image in pixels.
-        max_text_len: tokens a text is cut to.
+        max_text_len: tokens that a text is cut to.
         train_transform: image transform of training, for instance `clip` or `blip_randaug_wc`.
         eval_transform: image transform of evaluation and prediction.
         mlm_probability: share of the words that MLM masks.
@@ -41,7 +41,7 @@ class DataSettings:
         texts_per_image: how many texts of one image training keeps in one batch; above 1, each image of a batch passes
             its tower once, with one view (VQA, visual entailment and NLVR2).
         clean_splits: keep validation apart from training and test; the published numbers do not.
-        vqa_extra_train_tables: further tables for VQA training, such as vgqa_train and vgqa_val.
+        vqa_extra_train_tables: more tables for VQA training, such as vgqa_train and vgqa_val.
         max_unreadable_images: how many unreadable images training may skip.
     """
 
@@ -110,8 +110,8 @@ class Experiment:
     Attributes:
         source: the file, for messages.
         model: settings of `BridgeTowerConfig` (its towers as `text_config` and `vision_config`, or known ones by name
-            as `text_tower` and `image_tower`); the checkpoint that a run starts from has those which are left out.
-        new_model: the same for a run without a checkpoint, which `model` changes; a run with one does not read it.
+            as `text_tower` and `image_tower`); those that are left out come from the checkpoint that a run starts from.
+        new_model: the same for a run without a checkpoint, which `model` wins over; with a checkpoint it is ignored.
         data, task, optimization: as typed above.
         training: defaults of command-line flags, by the names of PaddleNLP's TrainingArguments.
         given: the settings of `data` that the file or the command line names; the others are defaults, which give way

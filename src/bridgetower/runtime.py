@@ -2,7 +2,7 @@
 
 Measured on a two-core AMD machine with AVX-512 and paddlepaddle 3.3.1 (see docs/benchmarks.md): Paddle runs one
 thread by default, glibc returns every large buffer to the system, and the bundled MKL of 2019 picks a slow path on
-AMD processors. On an Intel machine its threads were in the way of others while they waited for work. A GPU build of
+AMD processors. On an Intel machine MKL's idle threads kept others from running. A GPU build of
 Paddle keeps its threads and strides, and what the user has set stays.
 """
 
@@ -32,7 +32,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGEST_BUFFER = 1 << 30  # bytes; a larger one goes back to the system when it is freed
 
 
-#: Warnings of Paddle's imports, about compiling extensions: nothing that a user of this package does.
+#: Warnings from Paddle's imports about compiling extensions, which users of this package never do.
 _NEEDLESS_WARNINGS = ("No ccache found", "Setuptools is replacing distutils", "pkg_resources is deprecated")
 
 

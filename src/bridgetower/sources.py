@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:  # importing the package takes in no NumPy: a command that only prints its help starts without it
     import numpy as np
 
-__all__ = ["read_weights", "register_reader"]
+__all__ = ["read_settings", "read_weights", "register_reader", "register_settings_reader"]
 
 Weights: TypeAlias = "tuple[dict[str, np.ndarray], dict[str, Any] | None]"
 
 _readers: list[Callable[[str | Path, bool], Weights]] = []
+
+
+_settings_readers: list[Callable[[dict[str, Any]], dict[str, Any]]] = []
 
 
 def register_reader(reader: Callable[[str | Path, bool], Weights]) -> None:
@@ -32,3 +35,13 @@ def read_weights(source: str | Path, allow_nonfinite: bool = False) -> Weights:
         allow_nonfinite: accept NaN and infinite weights.
     """
     return _readers[-1](source, allow_nonfinite)
+
+
+def register_settings_reader(reader: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Set the function that turns the content of a `config.json` into the fields of a `BridgeTowerConfig`."""
+    _settings_readers[:] = [reader]
+
+
+def read_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a `BridgeTowerConfig` for a `config.json`, of this project or of the Hugging Face port."""
+    return _settings_readers[-1](settings)

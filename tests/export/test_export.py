@@ -136,7 +136,7 @@ def test_threads_are_left_as_they_were(itm: tuple[Any, Path, Path]) -> None:
 
 def test_documented_example(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                             capsys: pytest.CaptureFixture[str]) -> None:
-    """The command and the program of docs/inference.md run as they stand."""
+    """The command and the program of docs/inference.md run as written."""
     text = (Path(__file__).parents[2] / "docs" / "inference.md").read_text(encoding="utf-8")
     command, program = (text.split(f"```{language}\n")[1].split("```")[0] for language in ("bash", "python"))
     monkeypatch.chdir(tmp_path)

@@ -51,6 +51,13 @@ def changed(tokenizer: Any, change: Call) -> list[Any]:
             new.decode(new(text)["input_ids"], skip_special_tokens=True)]
 
 
+def enumerated(kind: str, name: str) -> Any:
+    """A member of one of the port's enumerations."""
+    from transformers import image_utils, tokenization_utils_base
+
+    return getattr(getattr(tokenization_utils_base, kind, None) or getattr(image_utils, kind), name)
+
+
 TOKENIZER_CALLS: dict[str, Call] = {
     "one": lambda t: t(TEXTS[1]),
     "several": lambda t: t(TEXTS),
@@ -87,6 +94,9 @@ TOKENIZER_CALLS: dict[str, Call] = {
                                    padding=True, return_tensors="np"),
     "split special": lambda t: t("a [MASK]<mask> b", split_special_tokens=True),
     "special in text": lambda t: t("a [MASK]<mask> b</s> [SEP]"),
+    "enumerations": lambda t: t(TEXTS, padding=enumerated("PaddingStrategy", "LONGEST"), max_length=6,
+                                truncation=enumerated("TruncationStrategy", "LONGEST_FIRST"),
+                                return_tensors=enumerated("TensorType", "NUMPY")),
     "encode": lambda t: t.encode(TEXTS[1]),
     "encode pair": lambda t: t.encode(TEXTS[0], TEXTS[1], add_special_tokens=False),
     "encode arrays": lambda t: t.encode(TEXTS[1], return_tensors="np", max_length=4, truncation=True),
@@ -180,6 +190,8 @@ IMAGE_CALLS: dict[str, Call] = {
     "torch": lambda p: p(PICTURES, return_tensors="pt"),
     "preprocess": lambda p: p.preprocess(PICTURES, return_tensors="np"),
     "channels last": lambda p: p(PICTURES, return_tensors="np", data_format="channels_last"),
+    "enumerations": lambda p: p(PICTURES, return_tensors=enumerated("TensorType", "NUMPY"),
+                                data_format=enumerated("ChannelDimension", "LAST"), resample=Image.Resampling.BILINEAR),
     "uint8": lambda p: p(UINT8, return_tensors="np"),
     "channels first": lambda p: p(UINT8.transpose(2, 0, 1), return_tensors="np"),
     "stated channels first": lambda p: p(UINT8.transpose(2, 0, 1), input_data_format="channels_first",
@@ -216,10 +228,9 @@ IMAGE_CALLS: dict[str, Call] = {
 }
 
 
+@pytest.mark.parametrize("pair", ["roberta"], indirect=True)
 @pytest.mark.parametrize("name", IMAGE_CALLS)
 def test_image_processor_call(pair: Any, name: str) -> None:
-    if pair.kind == "bert":
-        pytest.skip("the image processor is the same")
     call = IMAGE_CALLS[name]
     assert_same(call(pair.ours.image_processor), call(pair.port.image_processor))
 
@@ -249,9 +260,8 @@ PROCESSOR_CALLS: dict[str, Call] = {
 }
 
 
+@pytest.mark.parametrize("pair", ["roberta"], indirect=True)  # the port's processor takes no other tokenizer
 @pytest.mark.parametrize("name", PROCESSOR_CALLS)
 def test_processor_call(pair: Any, name: str) -> None:
-    if pair.kind == "bert":
-        pytest.skip("the port's processor takes RoBERTa's tokenizer alone")
     call = PROCESSOR_CALLS[name]
     assert_same(call(pair.ours), call(pair.port))

@@ -96,6 +96,7 @@ IMAGE_OPTIONS = st.fixed_dictionaries({}, optional={
 SIDES = st.integers(20, 70)
 
 
+@pytest.mark.parametrize("pair", ["roberta"], indirect=True)
 @QUICK
 @given(st.lists(st.tuples(SIDES, SIDES), min_size=1, max_size=3), IMAGE_OPTIONS, FLAG,
        st.sampled_from(["uint8", "int32", "whole", "scaled", "scaled64", "wide"]))

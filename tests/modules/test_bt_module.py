@@ -130,7 +130,8 @@ def test_only_masked_positions_are_scored() -> None:
     assert output.mlm_logits.shape == [masked.sum(), WORDS]
     plain = small_model(bridgetower.BridgeTowerForMaskedLM)
     bridgetower.modules.load_into(plain, {name: value.numpy() for name, value in model.named_parameters()})
-    expected = plain(batch["mlm_input_ids"], batch["attention_mask"], batch["pixel_values"], labels=batch["mlm_labels"])
+    expected = plain(batch["mlm_input_ids"], batch["attention_mask"], pixel_values=batch["pixel_values"],
+                     labels=batch["mlm_labels"])
     assert_close(output.mlm_logits, expected.logits.numpy()[masked])
     assert_close(output.mlm_loss, expected.loss.numpy())
 

@@ -48,9 +48,9 @@ def our_step(model: BridgeTowerForPreTraining, inputs: dict[str, Tensor]) -> Non
 
 def original_step(model: BridgeTowerForPreTraining, inputs: dict[str, Tensor]) -> None:
     """Both objectives pass everything: `compute_mlm` and `compute_itm` of the original's objectives.py."""
-    pairs = inputs["input_ids"], inputs["attention_mask"], inputs["pixel_values"]
-    model.mlm_head(model.bridgetower(*pairs).text_features)
-    model.itm_head(model.bridgetower(*pairs).pooler_output)
+    pairs = {name: inputs[name] for name in ("input_ids", "attention_mask", "pixel_values")}
+    model.mlm_head(model.bridgetower(**pairs).text_features)
+    model.itm_head(model.bridgetower(**pairs).pooler_output)
 
 
 @paddle.no_grad()

@@ -44,7 +44,8 @@ def run_pretraining(golden: Golden, model: BridgeTowerForPreTraining) -> BridgeT
 def test_features(case: str) -> None:
     golden = Golden(case)
     model = golden.model(BridgeTowerForPreTraining).bridgetower
-    output = model(golden.tensor("in_text_ids"), golden.tensor("in_text_masks"), golden.tensor("in_image"))
+    output = model(golden.tensor("in_text_ids"), golden.tensor("in_text_masks"),
+                   pixel_values=golden.tensor("in_image"))
     assert_close(output.text_features, golden["out_text_feats"])
     assert_close(output.image_features, golden["out_image_feats"])
     assert_close(output.pooler_output, golden["out_cls_feats"])
@@ -204,7 +205,7 @@ def test_two_images() -> None:
 def test_two_images_are_asked_for() -> None:
     golden = Golden("nlvr2")
     model = golden.model(BridgeTowerForImagesAndTextClassification)
-    with pytest.raises(ValueError, match=r"\(4, 3, 32, 32\).*two images a text"):
+    with pytest.raises(ValueError, match=r"\(4, 3, 32, 32\).*two images per text"):
         model(golden.tensor("in_text_ids"), golden.tensor("in_text_masks"), golden.tensor("in_image_0"))
 
 
@@ -255,7 +256,7 @@ def test_two_images_from_a_pretrained_model() -> None:
     assert_close(model.image_tower.position_embedding, golden["out_resized_position_table"])
     for view in (0, 1):
         output = model(golden.tensor("in_text_ids"), golden.tensor("in_text_masks"),
-                       golden.tensor(f"in_image_{view}"), image_token_type_idx=1 + view)
+                       pixel_values=golden.tensor(f"in_image_{view}"), image_token_type_idx=1 + view)
         assert_close(output.pooler_output, golden[f"out_nlvr2_cls_feats_{view}"])
 
 
@@ -263,7 +264,7 @@ def test_ranking_from_a_pretrained_model() -> None:
     golden = Golden("init_from_pretrain")
     model = downstream_model(BridgeTowerForRetrievalRanking, "config_irtr")
     pooled = model.bridgetower(golden.tensor("in_text_ids"), golden.tensor("in_text_masks"),
-                               golden.tensor("in_image_0")).pooler_output
+                               pixel_values=golden.tensor("in_image_0")).pooler_output
     assert_close(model.match_scores(pooled), golden["out_irtr_rank_score"])
     assert_close(model.itm_head(pooled), golden["out_irtr_itm_logits"])
 
@@ -274,7 +275,7 @@ def test_unusual_inputs(case: str) -> None:
     golden = Golden("edge_inputs")
     model = Golden("pretrain_roberta").model(BridgeTowerForPreTraining).bridgetower
     output = model(golden.tensor(f"in_{case}_text_ids"), golden.tensor(f"in_{case}_text_masks"),
-                   golden.tensor(f"in_{case}_image"))
+                   pixel_values=golden.tensor(f"in_{case}_image"))
     assert_close(output.text_features, golden[f"out_{case}_text_feats"])
     assert_close(output.image_features, golden[f"out_{case}_image_feats"])
     assert_close(output.pooler_output, golden[f"out_{case}_cls_feats"])

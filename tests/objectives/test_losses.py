@@ -28,7 +28,7 @@ def log_softmax(scores: np.ndarray) -> np.ndarray:
 
 @st.composite
 def similarities(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores of both directions, and positives: at least one a row."""
+    """Scores of both directions, and positives: at least one per row."""
     rows, columns = draw(st.integers(1, 4)), draw(st.integers(1, 5))
     first, second = (draw(arrays(np.float32, (rows, columns), elements=SCORES)) for _ in range(2))
     positives = draw(arrays(np.float32, (rows, columns), elements=st.sampled_from([0.0, 1.0])))

@@ -110,7 +110,7 @@ def flickr_release(root: Path, splits: tuple[str, ...] = ("train", "val", "test"
 
 
 def cc_release(root: Path) -> None:
-    """Ten rows a split; images of the even ones are available, one more lies about."""
+    """Ten rows per split; the images of the even ones are available, and one that belongs to no row."""
     for split, tsv in CC_TSV.items():
         (root / "utils").mkdir(parents=True, exist_ok=True)
         (root / "utils" / tsv).write_text("".join(f"{split} caption {n}\thttp://x/{n}\n" for n in range(10)))

@@ -172,7 +172,7 @@ def test_what_the_model_does_not_serve(vqa: TestClient, pretrained: TestClient, 
 
 def test_health_metrics_and_pages(vqa: TestClient, pretrained: TestClient, pictures: list[Path]) -> None:
     assert vqa.get("/health").json() == {"status": "ok", "model": "vqa", "tasks": ["ask", "classify"],
-                                         "indexed_pictures": 0}
+                                         "classify_by": "text", "indexed_pictures": 0}
     health = pretrained.get("/health").json()
     assert health["tasks"] == ["match", "fill", "classify", "search"] and health["indexed_pictures"] == 7
     results(vqa, "/ask", image=encoded(pictures[0]), questions=["red?"])

@@ -59,7 +59,7 @@ def test_newest_is_the_last_complete_one(tmp_path: Path) -> None:
 
 
 def test_shards_of_the_optimiser(tmp_path: Path) -> None:
-    """A sharded run writes one file a shard, and only a run with as many shards can read them."""
+    """A sharded run writes one file per shard, and only a run with as many shards can read them."""
     for step in (3, 4):
         path = write_checkpoint(tmp_path, step)
         (path / "optimizer.pdopt").rename(path / "optimizer.shard00.pdopt")

@@ -54,7 +54,7 @@ def test_question_answering(mini: Path, tmp_path: Path, per_device: int) -> None
     answers = [json.loads((tmp_path / run / "vqa_submit.json").read_text()) for run in ("one", "two")]
     assert answers[0] == answers[1]
     assert [row["question_id"] for row in answers[1]] == [10 * n + k for n in range(NUM_TEST) for k in range(3)]
-    if per_device == 4:  # evaluation alone, one line and not one a process; 14 samples in batches of 4 on two ranks
+    if per_device == 4:  # evaluation alone: one line in all; 14 samples in batches of 4 on two ranks
         done = launch(tmp_path / "log2", ROOT / "train.py", *flags(
             config, tmp_path / "alone", per_device, "--do_eval", "--checkpoint_path", str(tmp_path / "two"), "--set",
             "data.debug_limit=7", "--per_device_eval_batch_size", "1"))

@@ -59,6 +59,82 @@ def test_classifier_of_one_layer(case: str, tmp_path: Path) -> None:
     assert set(differences) == BASE | {"logits"} and max(differences.values()) < TOLERANCE
 
 
+SMALL_TEXT = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 96,
+              "vocab_size": 50, "max_position_embeddings": 20}  # fmt: skip
+SMALL_VISION = {"hidden_size": 64, "num_hidden_layers": 3, "patch_size": 4, "image_size": 16}
+
+
+def _port(folder: Path, kind: str = "Model", **changes: Any) -> Path:
+    """A small random model of transformers; `text_config` and `vision_config` change single settings."""
+    import transformers
+
+    towers = {"text_config": SMALL_TEXT | changes.pop("text_config", {}),
+              "vision_config": SMALL_VISION | changes.pop("vision_config", {})}  # fmt: skip
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "contrastive_hidden_size": 8,
+             "logit_scale_init_value": 2.6592}  # fmt: skip
+    config = transformers.BridgeTowerConfig(**(sizes | towers | changes))
+    torch.manual_seed(0)
+    model = getattr(transformers, f"BridgeTower{kind}")(config)
+    for parameter in model.parameters():  # the port's own first values are so small that mistakes hardly show
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    model.save_pretrained(folder)
+    return folder
+
+
+PORT_SETTINGS: list[dict[str, Any]] = [
+    {}, {"text_config": {"type_vocab_size": 2}}, {"vision_config": {"num_hidden_layers": 5}},
+    {"text_config": {"hidden_act": "relu"}}, {"text_config": {"hidden_act": "quick_gelu"}}, {"hidden_act": "relu"},
+    {"vision_config": {"num_attention_heads": 4}}, {"vision_config": {"hidden_act": "gelu"}},
+    {"vision_config": {"share_layernorm": False}},
+    {"vision_config": {"num_hidden_layers": 4, "remove_last_layer": True}},
+    {"link_tower_type": "scaled_add"}, {"link_tower_type": "interpolate"}, {"num_attention_heads": 8},
+    {"layer_norm_eps": 1e-4}, {"text_config": {"layer_norm_eps": 1e-4}}, {"vision_config": {"layer_norm_eps": 1e-4}},
+    {"text_config": {"pad_token_id": 5}}, {"vision_config": {"num_channels": 1}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", PORT_SETTINGS, ids=str)
+def test_settings_of_the_port_mean_what_they_mean_there(changes: dict[str, Any], tmp_path: Path) -> None:
+    folder = _port(tmp_path / "model", "ForContrastiveLearning", **json.loads(json.dumps(changes)))
+    assert max(_verified(folder, tmp_path).values()) < 5 * TOLERANCE  # the weights are larger than elsewhere here
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"vision_config": {"image_size": 18}}, "vision_config.image_size=18 is not a multiple of patch_size=4"),
+    ({"text_config": {"position_embedding_type": "relative_key"}}, "position_embedding_type='relative_key'"),
+    ({"vision_config": {"num_hidden_layers": 2}}, "an image tower of 2 layers beside a text tower of 3"),
+    ({"hidden_act": "relu"}, "hidden_act='relu' of the MLM head"),
+    ({"layer_norm_eps": 1e-4}, "layer_norm_eps=0.0001 of the MLM head"),
+])  # fmt: skip
+def test_settings_of_the_port_that_cannot_be_computed(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    folder = _port(tmp_path / "model", "ForMaskedLM", **json.loads(json.dumps(changes)))
+    with pytest.raises(CheckpointError, match=message):
+        plan_conversion(folder, Options())
+
+
+@pytest.mark.parametrize("changes", PORT_SETTINGS, ids=str)
+def test_the_configuration_of_the_port_is_read_without_its_weights(changes: dict[str, Any], tmp_path: Path) -> None:
+    from bridgetower import BridgeTowerConfig
+
+    folder = _port(tmp_path / "model", **json.loads(json.dumps(changes)))
+    read = BridgeTowerConfig.from_pretrained(folder)
+    derived = BridgeTowerConfig(**load_weights(folder)[1])  # type: ignore[arg-type]
+    assert read.architectures == derived.architectures == ["BridgeTowerModel"]
+    fields = read.replace(objectives=[], contrastive_hidden_size=8).to_dict()
+    assert fields == derived.replace(objectives=[], contrastive_hidden_size=8).to_dict()
+
+
+def test_our_own_configuration_is_read_as_it_is(original_ckpt: Path, tmp_path: Path) -> None:
+    from bridgetower import BridgeTowerConfig
+
+    ours = plan_conversion(original_ckpt, Options(output=tmp_path / "ours"))
+    ours.write(lambda count: None)
+    config = BridgeTowerConfig.from_pretrained(tmp_path / "ours")
+    assert config.to_dict() == BridgeTowerConfig(**load_weights(tmp_path / "ours")[1]).to_dict()  # type: ignore[arg-type]
+    config.save_pretrained(tmp_path / "saved")
+    assert BridgeTowerConfig.from_pretrained(tmp_path / "saved").to_dict() == config.to_dict()
+
+
 @pytest.mark.parametrize("gated", [True, False])
 def test_meter(gated: bool, tmp_path: Path) -> None:
     content = lightning("meter_fusion")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -68,3 +69,13 @@ def quiet() -> None:
         handler.setLevel(logging.WARNING)
     tune_cpu()
     shorten_paddlenlp_log()
+    import paddle
+
+    paddle.disable_signal_handler()  # it prints a page about a signal that is no error
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(*_: object) -> None:
+    """End as on Ctrl-C, so that what is half written is removed."""
+    raise KeyboardInterrupt

@@ -26,9 +26,11 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     cells: Iterator[list[str]] = ([_text(value) for value in row] for row in rows)
     first = list(islice(cells, _LOOKED_AT))
     widths = [min(_WIDEST, max(map(len, column))) for column in zip(header, *first, strict=True)]
+    at_right = [bool(column) and all(map(_is_number, column)) for column in zip(*first, strict=True)]
+    at_right = at_right or [False] * len(header)
     for row in chain([list(header)], first, cells):
-        line = "  ".join(cell.rjust(width) if _is_number(cell) else cell.ljust(width)
-                         for cell, width in zip(row, widths, strict=True))
+        line = "  ".join(cell.rjust(width) if right else cell.ljust(width)
+                         for cell, width, right in zip(row, widths, at_right, strict=True))
         print(line.rstrip())
     sys.stdout.flush()
 

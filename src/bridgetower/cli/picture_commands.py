@@ -77,6 +77,8 @@ def add_commands(commands: Any) -> None:
                                 help=f"results per picture and {command.text}, best first ({command.top})")
         if command.name == "classify":
             parser.add_argument("--labels", nargs="+", metavar="CLASS", help="classes as words, instead of a text")
+            parser.add_argument("--template", default="a photo of a {}.", metavar="TEXT",
+                                help="sentence for --labels; {} is replaced by the class (%(default)s)")
             parser.add_argument("--second", metavar="PICTURE", help="the second picture, for models of two (NLVR2)")
         parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
         add_model_options(parser)
@@ -137,7 +139,7 @@ def _results(command: Command, options: argparse.Namespace, rows: Iterator[Row])
     pipe = open_pipeline(task, options)
     top = {} if command.top is None else {"top_k": options.top}
     if task == "zero-shot-image-classification":
-        return zip(rows, pipe((row.image for row in again), options.labels, **top), strict=True)
+        return zip(rows, pipe((row.image for row in again), options.labels, options.template, **top), strict=True)
     if task == "image-classification":
         return zip(rows, pipe((row.image for row in again), **top), strict=True)
     inputs = ({"image": (row.image, row.second) if row.second else row.image, pipe.text_key: row.text}

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..model_parts import BASE_PREFIX
 from .errors import CheckpointError, UnknownSettingError
-from .names.mapping import RuleReport, to_paddle
+from .names import RuleReport, port_config, to_paddle
 from .names.settings import check_settings
 from .names.sizes import TASK_CLASSES, derive_config
 from .readers import Checkpoint, as_dtype, count_nonfinite, is_float, local_path, read_checkpoint
@@ -27,13 +27,27 @@ WORDS = "text_tower.embeddings.word_embeddings.weight"
 def mapped_tensors(checkpoint: Checkpoint) -> tuple[dict[str, np.ndarray], RuleReport, bool]:
     """Views by Paddle names, what was dropped, and whether the MLM decoder is tied to the word embeddings."""
     try:
+        if checkpoint.layout == "huggingface":
+            port_config(checkpoint.config or {})  # names a setting that is not supported, not the tensors that it adds
         tensors, report = to_paddle(checkpoint.tensors, checkpoint.layout)
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
+    if checkpoint.layout == "huggingface":
+        _drop_unread_blocks(tensors, report)
     tied = "mlm_head.bias" in tensors and DECODER not in tensors and says_tied(checkpoint)
     if tied and BASE_PREFIX + WORDS in tensors:
         tensors[DECODER] = tensors[BASE_PREFIX + WORDS]
     return tensors, report, tied
+
+
+def _drop_unread_blocks(tensors: dict[str, np.ndarray], report: RuleReport) -> None:
+    """Drop the blocks of the port's image tower above the depth of its text tower, which it never runs."""
+    stems = {name.removeprefix(BASE_PREFIX): name for name in tensors}
+    depth = len({stem.split(".")[2] for stem in stems if stem.startswith("text_tower.layers.")})
+    for stem, name in stems.items():
+        if stem.startswith("image_tower.layers.") and int(stem.split(".")[2]) >= depth > 0:
+            del tensors[name]
+            report.dropped[stem] = "the port runs no more blocks of the image tower than the text tower has"
 
 
 def says_tied(checkpoint: Checkpoint) -> bool:

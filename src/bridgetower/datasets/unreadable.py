@@ -10,6 +10,8 @@ import zlib
 
 from PIL import Image
 
+from ..picture_formats import open_picture_file
+
 __all__ = ["UnreadableImageError", "UnreadableImages", "open_image"]
 
 logger = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ def open_image(data: memoryview | None, where: str) -> Image.Image:
     try:
         if data is None or not len(data):
             raise ValueError("the cell is empty")
-        image = Image.open(io.BytesIO(data))
+        image = open_picture_file(io.BytesIO(data))
         image.load()
         return image
     except _DECODING_ERRORS as error:

@@ -131,7 +131,7 @@ def _resized(config: BridgeTowerConfig, image_size: int | None) -> BridgeTowerCo
 
 def _check_one_image(task: str, config: BridgeTowerConfig) -> None:
     if task in ("vqa", "snli") and config.token_type_vocab_size > 2:
-        raise ValueError("its classifier reads two images a text (NLVR2); only heads of one image can be exported")
+        raise ValueError("its classifier reads two images per text (NLVR2); only heads of one image can be exported")
     if task == "snli" and config.num_labels != 3:
         raise ValueError(f"task 'snli' has 3 classes, the checkpoint {config.num_labels}; use --task vqa")
 

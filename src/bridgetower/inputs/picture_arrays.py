@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..picture_formats import check_format, open_picture_file
 from .encoding import framework_of
 
 __all__ = ["ImageInput", "Picture", "as_eight_bits", "as_three_channels", "central_square", "flat_list", "is_scaled",
@@ -38,6 +39,7 @@ def flat_list(images: Any) -> list[Picture]:
 
 def _pictures(images: Any) -> Iterable[Picture]:
     if isinstance(images, Image.Image):
+        check_format(images)
         yield images
     elif isinstance(images, str | bytes | bytearray | os.PathLike) or hasattr(images, "read"):
         yield _open(images)
@@ -95,7 +97,7 @@ def _open(source: Any) -> Image.Image:
     elif not hasattr(source, "read"):
         source = Path(source).expanduser()
     try:
-        image = Image.open(source)
+        image = open_picture_file(source)
         image.load()
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no picture file {name}; pictures come first, texts second") from None

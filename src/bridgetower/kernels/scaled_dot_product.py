@@ -13,7 +13,7 @@ from .dispatch import use_ours
 from .dropout import DropoutMask, dropout
 from .threads import map_rows
 
-__all__ = ["attention", "folds_single_query", "single_query_attention"]
+__all__ = ["attention", "attention_with_weights", "folds_single_query", "single_query_attention"]
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout_p: float, training: bool
@@ -104,6 +104,15 @@ class _AttentionFunction(PyLayer):
         gradients = [None if frozen else each  # Paddle expects None for frozen inputs
                      for frozen, each in zip(ctx.frozen, gradients, strict=True)]
         return tuple(gradients if ctx.mask is None else [*gradients, None])
+
+
+def attention_with_weights(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout_p: float,
+                           training: bool) -> tuple[Tensor, Tensor]:
+    """`attention` that also returns its weights, by Paddle's operators: (B, Q, H, d) and (B, H, Q, K) after dropout."""
+    query, key, value = _heads_first(query, key, value)
+    scores = query.matmul(key, transpose_y=True)
+    weights = dropout(F.softmax(scores if mask is None else scores + mask), dropout_p, training)
+    return weights.matmul(value).transpose([0, 2, 1, 3]), weights
 
 
 def folds_single_query(x: Tensor, context: Tensor) -> bool:

@@ -46,7 +46,7 @@ def share_rows(method: Method) -> Method:
 
     @wraps(method)
     def shared(layer: nn.Layer, *inputs: Any, **named: Any) -> Any:
-        first = next(iter((*inputs, *named.values())))
+        first = next(each for each in (*inputs, *named.values()) if each is not None)
         first = first[0] if isinstance(first, list) else first
         may_share = not layer.training and not paddle.is_grad_enabled() and runs_eagerly_on_cpu(first)
         rows = first.shape[0]

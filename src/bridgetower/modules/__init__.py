@@ -7,7 +7,7 @@ V words of the vocabulary, C classes, answers or entries of a vector to compare,
 A candidates of all processes, F false captions, R selected rows, P pairs to score. `...` stands for any axes.
 """
 
-from .bt_module import BridgeTowerModel, BridgeTowerPretrainedModel
+from .bt_module import BridgeTowerModel
 from .classification import (
     BridgeTowerForImageAndTextClassification,
     BridgeTowerForImagesAndTextClassification,
@@ -20,6 +20,7 @@ from .port_models import (
     BridgeTowerForImageAndTextRetrieval,
     BridgeTowerForMaskedLM,
 )
+from .pretrained import BridgeTowerPretrainedModel
 from .pretraining import BridgeTowerForContrastiveRetrieval, BridgeTowerForPreTraining
 from .ranking import BridgeTowerForRetrievalRanking
 from .single_tower import BridgeTowerForImageClassification, BridgeTowerForSequenceClassification

@@ -56,13 +56,15 @@ class MultiHeadAttention(nn.Layer):
         """(B, L, D) -> (B, L, H, d)."""
         return x.reshape([0, 0, self.num_heads, self.head_width])
 
-    def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None,
+                attentions: list[Tensor] | None = None) -> Tensor:
         """Attend from `x` to `context`, or to `x` itself.
 
         Args:
             x: (B, Q, D) queries.
             context: (B, N, context_width); None means `x`.
             mask: (B, 1, 1, N) added to the scores.
+            attentions: a list that gets the attention weights (B, H, Q, N).
 
         Returns:
             (B, Q, D).
@@ -70,7 +72,11 @@ class MultiHeadAttention(nn.Layer):
         context = x if context is None else context
         query = self._split(self.q_proj(x))
         key, value = self.k_proj, self.v_proj
-        if kernels.folds_single_query(x, context) and is_unmodified(key) and is_unmodified(value):
+        if attentions is not None:
+            states, weights = kernels.attention_with_weights(
+                query, self._split(key(context)), self._split(value(context)), mask, self.dropout, self.training)
+            attentions.append(weights)
+        elif kernels.folds_single_query(x, context) and is_unmodified(key) and is_unmodified(value):
             states = kernels.single_query_attention(query, context, key.weight, key.bias, value.weight, value.bias,
                                                     mask, self.dropout, self.training)
         else:

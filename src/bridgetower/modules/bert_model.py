@@ -28,17 +28,20 @@ class TextEmbeddings(nn.Layer):
         self.pad_token_id = config.pad_token_id
         self.positions_skip_padding = config.kind == "roberta"
 
-    def _position_ids(self, input_ids: Tensor) -> Tensor:
+    def _position_ids(self, input_ids: Tensor | None, length: int) -> Tensor:
         """(B, L) -> (B, L), or (L,) if the positions are the same in every row."""
         if not self.positions_skip_padding:
-            return paddle.arange(input_ids.shape[1], dtype="int64")
+            return paddle.arange(length, dtype="int64")
+        if input_ids is None:  # embeddings do not show which tokens are padding
+            return paddle.arange(length, dtype="int64") + (self.pad_token_id + 1)
         # RoBERTa counts real tokens from pad + 1 on; every padding token has position pad.
         real = (input_ids != self.pad_token_id).astype("int64")
         return real.cumsum(1) * real + self.pad_token_id
 
-    def forward(self, input_ids: Tensor) -> Tensor:
-        """(B, L) int64 -> (B, L, W)."""
-        states = self.word_embeddings(input_ids) + self.position_embeddings(self._position_ids(input_ids))
+    def forward(self, input_ids: Tensor | None, inputs_embeds: Tensor | None = None) -> Tensor:
+        """(B, L) int64, or embedded words (B, L, W) if there are no ids -> (B, L, W)."""
+        words: Tensor = inputs_embeds if input_ids is None else self.word_embeddings(input_ids)
+        states = words + self.position_embeddings(self._position_ids(input_ids, words.shape[1]))
         # Every token has type 0: neither the original nor the Hugging Face port passes other types.
         states = add_bias(states, self.token_type_embeddings(paddle.zeros([], "int64")))
         return self.dropout(self.norm(states))
@@ -58,13 +61,16 @@ class TextTower(nn.Layer):
         self.max_length = config.max_position_embeddings - (config.pad_token_id + 1 if config.kind == "roberta" else 0)
         self.enable_recompute = False
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, num_states: int = 1) -> list[Tensor]:
+    def forward(self, input_ids: Tensor | None, attention_mask: Tensor, num_states: int = 1,
+                inputs_embeds: Tensor | None = None) -> list[Tensor]:
         """Encode a batch of texts.
 
         Args:
-            input_ids: (B, L) int64.
+            input_ids: (B, L) int64; None with `inputs_embeds`.
             attention_mask: (B, L), 1 = real token.
-            num_states: how many of the top layers to return.
+            num_states: how many states to return, counted from the top; one more than there are layers includes the
+                embeddings.
+            inputs_embeds: (B, L, W) embedded words, read if there are no `input_ids`.
 
         Returns:
             The states (B, L, W) of the top layers, lowest first.
@@ -72,14 +78,13 @@ class TextTower(nn.Layer):
         Raises:
             ValueError: when the texts are longer than the position table.
         """
-        length = input_ids.shape[1]
+        length = attention_mask.shape[1]
         # While a model is traced for export, the length is not known; `BridgeTowerPredictor` checks it.
         if isinstance(length, int) and length > self.max_length:
             raise ValueError(f"texts have {length} tokens, the position table of the text tower holds "
                              f"{self.max_length}; lower max_text_len")
         mask = additive_mask(attention_mask)
-        states, x = [], self.embeddings(input_ids)
+        states = [self.embeddings(input_ids, inputs_embeds)]
         for layer in self.layers:
-            x = run_layer(self, layer, x, mask)
-            states.append(x)
+            states.append(run_layer(self, layer, states[-1], mask))
         return states[len(states) - num_states:]

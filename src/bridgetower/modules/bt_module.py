@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from itertools import chain, repeat
-from typing import Any, ClassVar
+from typing import Any
 
 import paddle
 from paddle import Tensor, nn
-from paddlenlp.transformers import PretrainedModel
 
 from ..config import BridgeTowerConfig
 from ..kernels import add_bias, share_rows
@@ -15,40 +14,14 @@ from .attention import additive_mask
 from .bert_model import TextTower
 from .bridges import Bridge
 from .clip_model import ImageTower
-from .heads import LayerGate, MLMHead, Pooler
+from .heads import LayerGate, Pooler
 from .layers import LayerNorm, Linear
-from .loading import LoadingMixin
 from .outputs import BridgeTowerModelOutput
+from .pretrained import BridgeTowerPretrainedModel
 from .recompute import run_layer
 from .transformer import BertCrossLayer
 
-__all__ = ["BridgeTowerModel", "BridgeTowerPretrainedModel"]
-
-class BridgeTowerPretrainedModel(LoadingMixin, PretrainedModel):
-    """Base of all models: configuration, initialisation, loading and saving."""
-
-    config_class = BridgeTowerConfig
-    base_model_prefix = "bridgetower"
-    #: Settings that a class needs whatever the configuration says, for instance the number of its classes.
-    required_settings: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, config: BridgeTowerConfig) -> None:
-        if any(getattr(config, name) != value for name, value in self.required_settings.items()):
-            config = config.replace(**self.required_settings)
-        super().__init__(config)
-
-    def _init_weights(self, layer: nn.Layer) -> None:
-        # As the original's `init_weights`: normal weights, zero biases, LayerNorm left at one and zero.
-        normal = nn.initializer.Normal(std=self.config.initializer_range)
-        if isinstance(layer, (nn.Linear, nn.Embedding, nn.Conv2D)):
-            normal(layer.weight)
-            if getattr(layer, "bias", None) is not None:
-                nn.initializer.Constant(0.0)(layer.bias)
-        elif isinstance(layer, ImageTower):
-            normal(layer.class_embedding)
-            normal(layer.position_embedding)
-        elif isinstance(layer, MLMHead):
-            normal(layer.decoder_weight)
+__all__ = ["BridgeTowerModel", "as_the_port"]
 
 
 class BridgeTowerModel(BridgeTowerPretrainedModel):
@@ -93,19 +66,58 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
         """The word embeddings of the text tower."""
         return self.text_tower.embeddings.word_embeddings
 
-    @share_rows
-    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
-        """Run the text tower: (B, L) -> its top states (B, L, W), one per bridge (or one without bridges)."""
-        if self.text_gate is None:
-            return self.text_tower(input_ids, attention_mask, self.num_states)
-        return [self.text_gate(self.text_tower(input_ids, attention_mask, len(self.text_tower.layers)))]
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the word embeddings of the text tower."""
+        self.text_tower.embeddings.word_embeddings = value
 
     @share_rows
-    def encode_image(self, pixel_values: Tensor) -> list[Tensor]:
-        """Run the image tower: (B, 3, S, S) -> its top states (B, N, W), one per bridge (or one without bridges)."""
-        if self.image_gate is None:
-            return self.image_tower(pixel_values, self.num_states)
-        return [self.image_gate(self.image_tower(pixel_values, len(self.image_tower.layers)))]
+    def encode_text(self, input_ids: Tensor | None, attention_mask: Tensor, inputs_embeds: Tensor | None = None
+                    ) -> list[Tensor]:
+        """Run the text tower: (B, L) -> its top states (B, L, W), one per bridge (or one without bridges).
+
+        `inputs_embeds` (B, L, W), embedded words, may stand in for `input_ids`.
+        """
+        if self.text_gate is None:
+            return self.text_tower(input_ids, attention_mask, self.num_states, inputs_embeds)
+        return [self.text_gate(self.text_tower(input_ids, attention_mask, len(self.text_tower.layers), inputs_embeds))]
+
+    @share_rows
+    def encode_image(self, pixel_values: Tensor | None, image_embeds: Tensor | None = None,
+                     interpolate_pos_encoding: bool = False) -> list[Tensor]:
+        """Run the image tower: (B, 3, S, S) -> its top states (B, N, W), one per bridge (or one without bridges).
+
+        `image_embeds` (B, N, W), the input of the first block, may stand in for `pixel_values`.
+        """
+        count = self.num_states if self.image_gate is None else len(self.image_tower.layers)
+        states = self.image_tower(pixel_values, count, image_embeds, interpolate_pos_encoding)
+        return states if self.image_gate is None else [self.image_gate(states)]
+
+    def encode(self, input_ids: Tensor | None, attention_mask: Tensor, pixel_values: Tensor | None,
+               inputs_embeds: Tensor | None = None, image_embeds: Tensor | None = None,
+               interpolate_pos_encoding: bool = False, every_layer: bool = False
+               ) -> tuple[list[Tensor], list[Tensor], tuple[list[Tensor], list[Tensor]] | None]:
+        """Run both towers.
+
+        Args:
+            input_ids, attention_mask, inputs_embeds: of the texts, see `encode_text`.
+            pixel_values, image_embeds, interpolate_pos_encoding: of the images, see `encode_image`.
+            every_layer: whether to return the states of all layers, too.
+
+        Returns:
+            The states of `encode_text` and `encode_image`, and None; or with `every_layer` all states (B, L, W) of the
+            text tower and (B, N, W) of the image tower before its last LayerNorm, the embeddings first.
+        """
+        text_tower, image_tower = self.text_tower, self.image_tower
+        if not every_layer:
+            return (self.encode_text(input_ids, attention_mask, inputs_embeds),
+                    self.encode_image(pixel_values, image_embeds, interpolate_pos_encoding), None)
+        texts = text_tower(input_ids, attention_mask, len(text_tower.layers) + 1, inputs_embeds)
+        images = image_tower(pixel_values, len(image_tower.layers) + 1, image_embeds, interpolate_pos_encoding,
+                             with_last_norm=False)
+        normed = [image_tower.post_norm(state) for state in images[1:]]
+        if self.text_gate is not None and self.image_gate is not None:
+            return [self.text_gate(texts[1:])], [self.image_gate(normed)], (texts, images)
+        return texts[-self.num_states:], normed[-self.num_states:], (texts, images)
 
     def _token_type(self, index: int) -> Tensor:
         """Embedding (D,) of a token type: 0 for texts, 1 for images, 2 for the second image of NLVR2."""
@@ -123,7 +135,8 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
 
     @share_rows
     def fuse(self, text_states: list[Tensor], image_states: list[Tensor], attention_mask: Tensor,
-             first_token_only: bool = False, text_only: bool = False) -> BridgeTowerModelOutput:
+             first_token_only: bool = False, text_only: bool = False, output_hidden_states: bool = False,
+             output_attentions: bool = False) -> BridgeTowerModelOutput:
         """Run the cross-modal layers on projected tower states.
 
         Args:
@@ -132,11 +145,20 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
             attention_mask: (B, L), 1 = real token.
             first_token_only: compute the last layers only for the first token of each modality, which the poolers read.
             text_only: leave out the last image layer and the poolers, which the text features do not depend on.
+            output_hidden_states: whether to return the states of each layer.
+            output_attentions: whether to return the weights of each layer. With this or hidden states, nothing is left
+                out.
 
         Returns:
             `text_features` (B, L, D), `image_features` (B, N, D) and `pooler_output` (B, 2D); the features have one
-            token with `first_token_only`, and only the text features are there with `text_only`.
+            token with `first_token_only`, and only the text features are there with `text_only`. `hidden_states`:
+            per layer its text and its image states. `attentions`: per layer the weights of text self-attention
+            (B, H, L, L), image self-attention (B, H, N, N), text to image (B, H, L, N) and image to text (B, H, N, L).
         """
+        states: list[tuple[Tensor, Tensor]] = []
+        weights: list[tuple[Tensor, ...]] = []
+        if output_hidden_states or output_attentions:
+            first_token_only = text_only = False
         mask = additive_mask(attention_mask)
         text, image = self.text_input_norm(text_states[0]), self.image_input_norm(image_states[0])
         for text_layer, image_layer, bridges in self._levels(text_states[1:], image_states[1:]):
@@ -146,14 +168,21 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
             is_last = text_layer is self.cross_modal_text_layers[-1]
             num_queries = 1 if is_last and first_token_only else None
             # Each layer reads the input of the other one, not its output.
-            next_text = run_layer(self, text_layer, text, image, mask, None, num_queries)
+            of_text, of_image = _weight_lists(output_attentions)
+            next_text = run_layer(self, text_layer, text, image, mask, None, num_queries, of_text)
             if not (is_last and text_only):
-                image = run_layer(self, image_layer, image, text, None, mask, num_queries)
+                image = run_layer(self, image_layer, image, text, None, mask, num_queries, of_image)
             text = next_text
+            if output_hidden_states:
+                states.append((text, image))
+            if output_attentions:
+                weights.append((of_text[0], of_image[0], of_text[1], of_image[1]))
         if text_only:
             return BridgeTowerModelOutput(text_features=text)
         return BridgeTowerModelOutput(text_features=text, image_features=image,
-                                      pooler_output=self.get_cls_features(text, image))
+                                      pooler_output=self.get_cls_features(text, image),
+                                      hidden_states=tuple(states) if output_hidden_states else None,
+                                      attentions=tuple(weights) if output_attentions else None)
 
     @paddle.jit.not_to_static  # Paddle's translation of Python knows `zip` without `strict` only
     def _levels(self, text_states: list[Tensor], image_states: list[Tensor]) -> list[tuple[nn.Layer, nn.Layer, Any]]:
@@ -169,35 +198,91 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
         """Pool the first token of each modality, (B, L, D) and (B, N, D) -> (B, 2D)."""
         return paddle.concat([self.text_pooler(text_features), self.image_pooler(image_features)], axis=-1)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
-                image_rows: Tensor | None = None, image_token_type_idx: int = 1, first_token_only: bool = False,
-                text_only: bool = False) -> BridgeTowerModelOutput:
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, pixel_values: Tensor | None = None,
+                pixel_mask: Tensor | None = None, head_mask: Tensor | None = None, inputs_embeds: Tensor | None = None,
+                image_embeds: Tensor | None = None, image_token_type_idx: int | None = None,
+                output_attentions: bool | None = None, output_hidden_states: bool | None = None,
+                return_dict: bool | None = None, labels: Tensor | None = None, interpolate_pos_encoding: bool = False,
+                *, image_rows: Tensor | None = None, first_token_only: bool = False, text_only: bool = False
+                ) -> BridgeTowerModelOutput | tuple:
         """Encode texts and images together.
 
         Args:
             input_ids: (B, L) int64.
             attention_mask: (B, L), 1 = real token; None means all are.
+            token_type_ids, pixel_mask, head_mask, labels: accepted and not read, as in the Hugging Face port.
             pixel_values: (B, 3, S, S); or (M, 3, S, S) with `image_rows`.
+            inputs_embeds: (B, L, W) embedded words, read if there are no `input_ids`.
+            image_embeds: (B, N, W) input of the image tower's first block, instead of `pixel_values`.
+            image_token_type_idx: token type of the image; None and 0 mean 1, as in the port.
+            output_attentions, output_hidden_states: whether to return them; None leaves it to the configuration.
+            return_dict: False returns the fields that are not None as a tuple.
+            interpolate_pos_encoding: accept images of another size and resize the position table to it.
             image_rows: (B,) the image of each text, when texts share images: each image passes its tower once.
-            image_token_type_idx: token type of the image.
-            first_token_only, text_only: what the caller does not read, see `fuse`.
+            first_token_only, text_only: what the caller reads, see `fuse`.
 
         Returns:
-            `text_features` (B, L, D), `image_features` (B, N, D) and `pooler_output` (B, 2D), see `fuse`.
+            `text_features` (B, L, D), `image_features` (B, N, D) and `pooler_output` (B, 2D), see `fuse`; what was
+            asked for of `hidden_states` and `attentions`, see `BridgeTowerModelOutput`.
 
         Raises:
-            ValueError: when there are no images, or not as many as texts.
+            ValueError: when there are no texts, no images, or not as many images as texts.
         """
-        if pixel_values is None:
-            raise ValueError("pixel_values is missing: BridgeTower reads a text and an image")
-        if attention_mask is None:
-            attention_mask = paddle.ones_like(input_ids)
-        num_images = pixel_values.shape[0] if image_rows is None else image_rows.shape[0]
-        if num_images != input_ids.shape[0]:
-            raise ValueError(f"{input_ids.shape[0]} texts but {num_images} images; give one image per text, or "
-                             "image_rows")
-        text = self.project_text(self.encode_text(input_ids, attention_mask))
-        image = self.project_image(self.encode_image(pixel_values), image_token_type_idx)
+        attention_mask = self.check_inputs(input_ids, attention_mask, pixel_values, inputs_embeds, image_embeds,
+                                           image_rows)
+        with_states, with_weights = self.wanted(output_hidden_states, output_attentions)
+        text, image, every_state = self.encode(input_ids, attention_mask, pixel_values, inputs_embeds, image_embeds,
+                                               interpolate_pos_encoding, with_states)
+        text, image = self.project_text(text), self.project_image(image, image_token_type_idx or 1)
         if image_rows is not None:
             image = [state.index_select(image_rows) for state in image]
-        return self.fuse(text, image, attention_mask, first_token_only, text_only)
+        output = self.fuse(text, image, attention_mask, first_token_only, text_only, with_states, with_weights)
+        output = as_the_port(output, every_state)
+        return output.to_tuple() if return_dict is False else output
+
+    def wanted(self, output_hidden_states: bool | None, output_attentions: bool | None) -> tuple[bool, bool]:
+        """Whether to return hidden states and attentions; None leaves it to the configuration."""
+        config = self.config
+        return (bool(config.output_hidden_states if output_hidden_states is None else output_hidden_states),
+                bool(config.output_attentions if output_attentions is None else output_attentions))
+
+    @staticmethod
+    def check_inputs(input_ids: Tensor | None, attention_mask: Tensor | None, pixel_values: Tensor | None,
+                     inputs_embeds: Tensor | None = None, image_embeds: Tensor | None = None,
+                     image_rows: Tensor | None = None) -> Tensor:
+        """Check that there is an image for each text, see `forward`; returns the attention mask (B, L)."""
+        texts = inputs_embeds if input_ids is None else input_ids
+        images = pixel_values if image_embeds is None else image_embeds
+        if texts is None:
+            raise ValueError("input_ids is missing: BridgeTower reads a text and an image")
+        if images is None:
+            raise ValueError("pixel_values is missing: BridgeTower reads a text and an image")
+        num_images = images.shape[0] if image_rows is None else image_rows.shape[0]
+        if num_images != texts.shape[0]:
+            raise ValueError(f"{texts.shape[0]} texts but {num_images} images; give one image per text, or image_rows")
+        if attention_mask is not None:
+            return attention_mask
+        return paddle.ones_like(texts) if texts.ndim == 2 else paddle.ones(texts.shape[:2], "int64")
+
+
+def _weight_lists(wanted: bool) -> tuple[Any, Any]:
+    """Lists to collect the attention weights of a text and an image layer in, or None twice."""
+    return ([], []) if wanted else (None, None)
+
+
+def as_the_port(output: BridgeTowerModelOutput, every_state: tuple[list[Tensor], list[Tensor]] | None
+                ) -> BridgeTowerModelOutput:
+    """Give what `fuse` returns the hidden states and attentions of the port, see `BridgeTowerModelOutput`.
+
+    Args:
+        output: of `fuse`.
+        every_state: (B, L, W) and (B, N, W) of all layers of the towers.
+    """
+    if every_state is not None:
+        text, image = every_state
+        output["hidden_states"] = (tuple(text), tuple(state.transpose([1, 0, 2]) for state in image),
+                                   output.hidden_states)
+    if output.attentions is not None:
+        output["attentions"] = tuple(layer[:2] for layer in output.attentions)
+    return output

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
 from ..config import BridgeTowerConfig
 from ..objectives import vqa_loss
-from .bt_module import BridgeTowerModel, BridgeTowerPretrainedModel
+from .bt_module import BridgeTowerModel
 from .heads import Classifier
 from .outputs import ClassifierOutput
+from .pretrained import BridgeTowerPretrainedModel
 
 __all__ = ["BridgeTowerForImageAndTextClassification", "BridgeTowerForImagesAndTextClassification",
            "BridgeTowerForQuestionAnswering", "BridgeTowerForVisualEntailment"]
 
 
-class _PairClassifier(BridgeTowerPretrainedModel):
+class _Classifier(BridgeTowerPretrainedModel):
     """A classifier head on the pooled vector of each text with its image or images.
 
     Attributes:
@@ -38,12 +41,25 @@ class _PairClassifier(BridgeTowerPretrainedModel):
         """(B, C) and (B,) -> scalar."""
         return F.cross_entropy(logits, labels)
 
-    def _output(self, pooled: Tensor, labels: Tensor | None) -> ClassifierOutput:
+    def _output(self, pooled: Tensor, labels: Tensor | None, return_dict: bool | None, hidden_states: Any = None,
+                attentions: Any = None) -> ClassifierOutput | tuple:
+        """Pooled vectors (B, 2D), or (B, 4D) of two images, and labels -> logits (B, C) and the loss."""
         logits = self.classifier(pooled)
-        return ClassifierOutput(loss=None if labels is None else self._loss(logits, labels), logits=logits)
+        output = ClassifierOutput(loss=None if labels is None else self._loss(logits, labels), logits=logits,
+                                  hidden_states=hidden_states, attentions=attentions)
+        return output.to_tuple() if return_dict is False else output
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
-                labels: Tensor | None = None, image_rows: Tensor | None = None) -> ClassifierOutput:
+
+class _PairClassifier(_Classifier):
+    """Classifies a text with one image."""
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                pixel_values: Tensor | None = None, labels: Tensor | None = None, image_rows: Tensor | None = None,
+                *, token_type_ids: Tensor | None = None, pixel_mask: Tensor | None = None,
+                head_mask: Tensor | None = None, inputs_embeds: Tensor | None = None,
+                image_embeds: Tensor | None = None, output_attentions: bool | None = None,
+                output_hidden_states: bool | None = None, return_dict: bool | None = None,
+                interpolate_pos_encoding: bool = False) -> ClassifierOutput | tuple:
         """Score the classes of each text and its image.
 
         Args:
@@ -52,12 +68,17 @@ class _PairClassifier(BridgeTowerPretrainedModel):
             pixel_values: (B, 3, S, S), or (M, 3, S, S) with `image_rows`.
             labels: (B,) classes; of VQA (B, C) soft targets in [0, 1].
             image_rows: (B,) which image each text is about, when texts share images.
+            token_type_ids, pixel_mask, head_mask, inputs_embeds, image_embeds, output_attentions, output_hidden_states,
+                return_dict, interpolate_pos_encoding: see `BridgeTowerModel.forward`.
 
         Returns:
             `logits` (B, C), and `loss` with labels.
         """
-        features = self.bridgetower(input_ids, attention_mask, pixel_values, image_rows, first_token_only=True)
-        return self._output(features.pooler_output, labels)
+        features = self.bridgetower(
+            input_ids, attention_mask, token_type_ids, pixel_values, pixel_mask, head_mask, inputs_embeds, image_embeds,
+            None, output_attentions, output_hidden_states, interpolate_pos_encoding=interpolate_pos_encoding,
+            image_rows=image_rows, first_token_only=True)
+        return self._output(features.pooler_output, labels, return_dict, features.hidden_states, features.attentions)
 
 
 class BridgeTowerForQuestionAnswering(_PairClassifier):
@@ -78,7 +99,7 @@ class BridgeTowerForImageAndTextClassification(_PairClassifier):
     """Sorts images with a text into the `config.num_labels` classes of a user's own data."""
 
 
-class BridgeTowerForImagesAndTextClassification(_PairClassifier):
+class BridgeTowerForImagesAndTextClassification(_Classifier):
     """Sorts pairs of images with a text into `config.num_labels` classes: false (0) and true (1) of NLVR2, or a user's.
 
     The text is paired with each image, which have token types 1 and 2, and the head reads both pooled vectors.
@@ -88,7 +109,8 @@ class BridgeTowerForImagesAndTextClassification(_PairClassifier):
     required_settings = {"token_type_vocab_size": 3}
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
-                labels: Tensor | None = None, image_rows: Tensor | None = None) -> ClassifierOutput:
+                labels: Tensor | None = None, image_rows: Tensor | None = None, *, token_type_ids: Tensor | None = None,
+                pixel_mask: Tensor | None = None, return_dict: bool | None = None) -> ClassifierOutput | tuple:
         """Score the classes of each text and its two images.
 
         Args:
@@ -97,6 +119,8 @@ class BridgeTowerForImagesAndTextClassification(_PairClassifier):
             pixel_values: (B, 2, 3, S, S), or (M, 2, 3, S, S) with `image_rows`.
             labels: (B,) classes.
             image_rows: (B,) which two images each text is about, when texts share them.
+            token_type_ids, pixel_mask: accepted and not read, see `BridgeTowerModel.forward`.
+            return_dict: False returns the fields that are not None as a tuple.
 
         Returns:
             `logits` (B, C), and `loss` with labels.
@@ -119,4 +143,4 @@ class BridgeTowerForImagesAndTextClassification(_PairClassifier):
         pooled = model.fuse([paddle.concat([state, state]) for state in text],
                             [paddle.concat(both) for both in zip(*views, strict=True)],
                             paddle.concat([attention_mask, attention_mask]), first_token_only=True).pooler_output
-        return self._output(paddle.concat(paddle.chunk(pooled, 2), axis=-1), labels)
+        return self._output(paddle.concat(paddle.chunk(pooled, 2), axis=-1), labels, return_dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import paddle
+import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from ..config import BridgeTowerVisionConfig
@@ -39,6 +40,7 @@ class ImageTower(nn.Layer):
         super().__init__()
         is_clip = config.kind == "clip"
         width = config.hidden_size
+        self.patch_size = config.patch_size
         self.image_size = config.image_size
         self.patch_embedding = PatchEmbedding(config.num_channels, width, config.patch_size, has_bias=not is_clip)
         self.class_embedding = self.create_parameter([width])
@@ -48,28 +50,48 @@ class ImageTower(nn.Layer):
         self.post_norm = LayerNorm(width, config.layer_norm_eps)
         self.enable_recompute = False
 
-    def forward(self, pixel_values: Tensor, num_states: int = 1) -> list[Tensor]:
+    def embed(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
+        """The input of the first block: (B, 3, S, S) -> (B, N, W), the class token first."""
+        height, width = pixel_values.shape[2:]
+        if (height, width) == (self.image_size, self.image_size):
+            positions = self.position_embedding
+        elif interpolate_pos_encoding:
+            positions = self._interpolated_positions(height, width)
+        else:
+            raise ValueError(f"images are {width}x{height} pixels, the model is built for "
+                             f"{self.image_size}x{self.image_size}; resize them, set image_size, or pass "
+                             "interpolate_pos_encoding=True")
+        patches = self.patch_embedding(pixel_values).flatten(2).transpose([0, 2, 1])
+        tokens = self.class_embedding.expand([patches.shape[0], 1, -1]).astype(patches.dtype)
+        return self.pre_norm(paddle.concat([tokens, patches], axis=1) + positions)
+
+    def _interpolated_positions(self, height: int, width: int) -> Tensor:
+        """Resize the position table to images of another size, (grid^2 + 1, W) -> (N, W), as the port does."""
+        grid, patch = self.image_size // self.patch_size, self.patch_size
+        table = self.position_embedding[1:].transpose([1, 0]).reshape([1, -1, grid, grid])
+        table = F.interpolate(table, [height // patch, width // patch], mode="bicubic", align_corners=False)
+        return paddle.concat([self.position_embedding[:1], table.flatten(2).squeeze(0).transpose([1, 0])])
+
+    def forward(self, pixel_values: Tensor | None, num_states: int = 1, image_embeds: Tensor | None = None,
+                interpolate_pos_encoding: bool = False, with_last_norm: bool = True) -> list[Tensor]:
         """Encode a batch of images.
 
         Args:
-            pixel_values: (B, 3, S, S), S the image size of the configuration, in pixels.
-            num_states: how many of the top blocks to return.
+            pixel_values: (B, 3, S, S), S the image size of the configuration; None with `image_embeds`.
+            num_states: how many states to return, counted from the top; one more than there are blocks includes the
+                input of the first block.
+            image_embeds: (B, N, W) input of the first block, instead of `pixel_values`.
+            interpolate_pos_encoding: resize the position table if the images have another size.
+            with_last_norm: whether the last LayerNorm is applied to the states.
 
         Returns:
-            The states (B, N, W) of the top blocks after the last LayerNorm, lowest block first; the class token is the
-            first of the N tokens.
+            The states (B, N, W) of the top blocks, lowest block first; the class token is the first of the N tokens.
 
         Raises:
             ValueError: when the images do not have the size of the position table.
         """
-        if tuple(pixel_values.shape[2:]) != (self.image_size, self.image_size):
-            raise ValueError(f"images are {pixel_values.shape[3]}x{pixel_values.shape[2]} pixels, the model is built "
-                             f"for {self.image_size}x{self.image_size}; resize them or set image_size")
-        patches = self.patch_embedding(pixel_values).flatten(2).transpose([0, 2, 1])
-        tokens = self.class_embedding.expand([patches.shape[0], 1, -1]).astype(patches.dtype)
-        x = self.pre_norm(paddle.concat([tokens, patches], axis=1) + self.position_embedding)
-        states = []
+        states = [self.embed(pixel_values, interpolate_pos_encoding) if image_embeds is None else image_embeds]
         for layer in self.layers:
-            x = run_layer(self, layer, x)
-            states.append(x)
-        return [self.post_norm(state) for state in states[len(states) - num_states:]]
+            states.append(run_layer(self, layer, states[-1]))
+        top = states[len(states) - num_states:]
+        return [self.post_norm(state) for state in top] if with_last_norm else top

@@ -38,6 +38,11 @@ class MLMHead(nn.Layer):
         self.decoder_weight = self.create_parameter([vocab_size, width])
         self.bias = self.create_parameter([vocab_size], is_bias=True)
 
+    @property
+    def weight(self) -> Tensor:
+        """The decoder (V, D), by the name that output embeddings have elsewhere."""
+        return self.decoder_weight
+
     def forward(self, states: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""
         states = self.norm(gelu(self.dense(states)))

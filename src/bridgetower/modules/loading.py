@@ -42,6 +42,14 @@ class LoadReport:
     unused: tuple[str, ...]
 
 
+def _dtype_name(dtype: Any) -> str:
+    """The name of a type of Paddle, NumPy or PyTorch."""
+    name = str(dtype).rpartition(".")[2].rstrip("'>")
+    if name not in (*_DTYPES, "auto"):
+        raise ValueError(f"dtype={dtype!r} is none of {', '.join(_DTYPES)}")
+    return name
+
+
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
@@ -126,28 +134,33 @@ class LoadingMixin:
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *,
-                        config: BridgeTowerConfig | None = None, dtype: str = "float32",
-                        allow_nonfinite: bool = False, **changes: Any) -> Any:
+                        config: BridgeTowerConfig | None = None, dtype: Any = "float32", torch_dtype: Any = None,
+                        output_loading_info: bool = False, allow_nonfinite: bool = False,
+                        **changes: Any) -> Any:
         """Build a model from a folder or file and fill it with its weights.
 
         Args:
             pretrained_model_name_or_path: a folder with config.json and model_state.pdparams or model.safetensors, a
                 Hugging Face PyTorch folder, an original `.ckpt`, or a name on the Hugging Face hub.
             config: the configuration to build with, instead of the stored one.
-            dtype: of the parameters, whatever is stored: float32, float16 or bfloat16. Paddle computes in the last two
-                on GPUs only.
+            dtype: of the parameters, whatever is stored: float32, float16 or bfloat16, as a name or as a type of
+                Paddle, NumPy or PyTorch; `auto` takes that of the configuration. Paddle computes in half precision on
+                GPUs only.
+            torch_dtype: another name of `dtype`.
+            output_loading_info: whether to return what was loaded, too.
             allow_nonfinite: accept NaN and infinite weights.
             changes: settings to change in the stored configuration, for instance `num_labels=13`.
 
         Returns:
-            The model, in evaluation mode.
+            The model, in evaluation mode; with `output_loading_info` also a dictionary of `missing_keys`,
+            `unexpected_keys`, `mismatched_keys` and `error_msgs`, of which the last two are always empty: what does not
+            fit is an error.
 
         Raises:
             FileNotFoundError: when there is nothing to load.
             ValueError: when the weights do not fit or are not finite, or there is no such dtype.
         """
-        if dtype not in _DTYPES:
-            raise ValueError(f"dtype={dtype!r} is none of {', '.join(_DTYPES)}")
+        wanted = _dtype_name(dtype if torch_dtype is None else torch_dtype)
         tensors, stored = read_weights(Path(pretrained_model_name_or_path), allow_nonfinite)
         if config is None:
             if stored is None:
@@ -156,9 +169,13 @@ class LoadingMixin:
         if changes:
             config = config.replace(**changes)
         model = cls(config)  # type: ignore[call-arg]
-        load_into(model, tensors, Path(pretrained_model_name_or_path))
-        if dtype != "float32":
-            model.to(dtype=dtype)  # type: ignore[attr-defined]
-        model.config.dtype = dtype  # type: ignore[attr-defined]
+        report = load_into(model, tensors, Path(pretrained_model_name_or_path))
+        if wanted == "auto":
+            wanted = _dtype_name(config.dtype or "float32")
+        if wanted != "float32":
+            model.to(dtype=wanted)  # type: ignore[attr-defined]
+        model.config.dtype = wanted  # type: ignore[attr-defined]
         model.eval()  # type: ignore[attr-defined]
-        return model
+        info = {"missing_keys": list(report.new), "unexpected_keys": list(report.unused), "mismatched_keys": [],
+                "error_msgs": []}
+        return (model, info) if output_loading_info else model

@@ -1,8 +1,12 @@
-"""What the models return; a field that was not computed is None."""
+"""What the models return; a field that was not computed is None.
+
+`hidden_states` and `attentions` are those of `BridgeTowerModelOutput`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from paddle import Tensor
 from paddlenlp.transformers.model_outputs import ModelOutput
@@ -13,11 +17,19 @@ __all__ = ["BridgeTowerContrastiveOutput", "BridgeTowerModelOutput", "BridgeTowe
 
 @dataclass
 class BridgeTowerModelOutput(ModelOutput):
-    """`text_features` (B, L, D), `image_features` (B, N, D), `pooler_output` (B, 2D)."""
+    """`text_features` (B, L, D), `image_features` (B, N, D), `pooler_output` (B, 2D).
+
+    Attributes:
+        hidden_states: those of the text tower (B, L, W), those of the image tower (N, B, W) before its last LayerNorm,
+            each with its embeddings first, and pairs of text and image states, one per cross-modal layer.
+        attentions: weights of self-attention, one pair (B, H, L, L) and (B, H, N, N) per cross-modal layer.
+    """
 
     text_features: Tensor = None
     image_features: Tensor = None
     pooler_output: Tensor = None
+    hidden_states: Any = None
+    attentions: Any = None
 
 
 @dataclass
@@ -26,6 +38,8 @@ class MaskedLMOutput(ModelOutput):
 
     loss: Tensor = None
     logits: Tensor = None
+    hidden_states: Any = None
+    attentions: Any = None
 
 
 @dataclass
@@ -34,6 +48,8 @@ class ImageTextMatchingOutput(ModelOutput):
 
     loss: Tensor = None
     logits: Tensor = None
+    hidden_states: Any = None
+    attentions: Any = None
 
 
 @dataclass
@@ -45,6 +61,8 @@ class BridgeTowerContrastiveOutput(ModelOutput):
     text_embeds: Tensor = None
     image_embeds: Tensor = None
     cross_embeds: Tensor = None
+    hidden_states: Any = None
+    attentions: Any = None
 
 
 @dataclass
@@ -53,6 +71,8 @@ class ClassifierOutput(ModelOutput):
 
     loss: Tensor = None
     logits: Tensor = None
+    hidden_states: Any = None
+    attentions: Any = None
 
 
 @dataclass

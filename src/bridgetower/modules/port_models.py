@@ -1,4 +1,7 @@
-"""The models of the Hugging Face port with one head: masked words, matching, and contrastive vectors."""
+"""The models of the Hugging Face port with one head: masked words, matching, and contrastive vectors.
+
+Their arguments have the names and the order of the port; those that only this package has can only be named.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from paddle import Tensor, nn
 
 from ..config import BridgeTowerConfig
 from ..objectives import masked_cross_entropy
-from .bt_module import BridgeTowerModel, BridgeTowerPretrainedModel
+from .bt_module import BridgeTowerModel, as_the_port
 from .heads import mlm_head
 from .layers import Linear
 from .outputs import BridgeTowerContrastiveOutput, ImageTextMatchingOutput, MaskedLMOutput
+from .pretrained import BridgeTowerPretrainedModel
 
 __all__ = ["BridgeTowerForContrastiveLearning", "BridgeTowerForImageAndTextRetrieval", "BridgeTowerForMaskedLM"]
 
@@ -26,27 +30,40 @@ class BridgeTowerForMaskedLM(BridgeTowerPretrainedModel):
         if config.tie_word_embeddings:
             self.mlm_head.decoder_weight = self.bridgetower.get_input_embeddings().weight
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
-                labels: Tensor | None = None) -> MaskedLMOutput:
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, pixel_values: Tensor | None = None,
+                pixel_mask: Tensor | None = None, head_mask: Tensor | None = None, inputs_embeds: Tensor | None = None,
+                image_embeds: Tensor | None = None, output_attentions: bool | None = None,
+                output_hidden_states: bool | None = None, return_dict: bool | None = None,
+                labels: Tensor | None = None, *, interpolate_pos_encoding: bool = False
+                ) -> MaskedLMOutput | tuple:
         """Score every word of the vocabulary at every position.
 
         Args:
             input_ids: (B, L) with masked words.
             attention_mask: (B, L), 1 = real token.
             pixel_values: (B, 3, S, S).
+            token_type_ids, pixel_mask, head_mask, inputs_embeds, image_embeds, output_attentions, output_hidden_states,
+                interpolate_pos_encoding: see `BridgeTowerModel.forward`.
+            return_dict: False returns a tuple: the loss with labels, then, as in the port, each row's logits (L, V).
             labels: (B, L) the masked words, -100 elsewhere.
 
         Returns:
             `logits` (B, L, V), and `loss` with labels.
         """
-        features = self.bridgetower(input_ids, attention_mask, pixel_values, text_only=True).text_features
-        logits = self.mlm_head(features)
+        features = self.bridgetower(
+            input_ids, attention_mask, token_type_ids, pixel_values, pixel_mask, head_mask, inputs_embeds, image_embeds,
+            None, output_attentions, output_hidden_states, interpolate_pos_encoding=interpolate_pos_encoding,
+            text_only=True)
+        logits = self.mlm_head(features.text_features)
         loss = None
         if labels is not None:
             # Selected beforehand: Paddle's mean counts the positions that it ignores when their label is -100.
             masked = (labels.flatten() != -100).nonzero().flatten()
             loss = masked_cross_entropy(logits.flatten(0, 1).index_select(masked), labels.flatten()[masked])
-        return MaskedLMOutput(loss=loss, logits=logits)
+        output = MaskedLMOutput(loss=loss, logits=logits, hidden_states=features.hidden_states,
+                                attentions=features.attentions)
+        return _tuple_of_rows(output) if return_dict is False else output
 
 
 class BridgeTowerForImageAndTextRetrieval(BridgeTowerPretrainedModel):
@@ -57,12 +74,36 @@ class BridgeTowerForImageAndTextRetrieval(BridgeTowerPretrainedModel):
         self.bridgetower = BridgeTowerModel(config)
         self.itm_head = Linear(2 * config.hidden_size, 2)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
-                labels: Tensor | None = None) -> ImageTextMatchingOutput:
-        """Score pairs: (B, L) texts and (B, 3, S, S) images -> `logits` (B, 2); labels (B,), 1 = match."""
-        pooled = self.bridgetower(input_ids, attention_mask, pixel_values, first_token_only=True).pooler_output
-        logits = self.itm_head(pooled)
-        return ImageTextMatchingOutput(loss=None if labels is None else F.cross_entropy(logits, labels), logits=logits)
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, pixel_values: Tensor | None = None,
+                pixel_mask: Tensor | None = None, head_mask: Tensor | None = None, inputs_embeds: Tensor | None = None,
+                image_embeds: Tensor | None = None, output_attentions: bool | None = None,
+                output_hidden_states: bool | None = None, return_dict: bool | None = None,
+                labels: Tensor | None = None, *, interpolate_pos_encoding: bool = False
+                ) -> ImageTextMatchingOutput | tuple:
+        """Score pairs of texts and images.
+
+        Args:
+            input_ids: (B, L).
+            attention_mask: (B, L), 1 = real token.
+            pixel_values: (B, 3, S, S).
+            token_type_ids, pixel_mask, head_mask, inputs_embeds, image_embeds, output_attentions, output_hidden_states,
+                interpolate_pos_encoding: see `BridgeTowerModel.forward`.
+            return_dict: False returns a tuple: the loss with labels, then, as in the port, each row's logits (2,).
+            labels: (B,), 1 = match.
+
+        Returns:
+            `logits` (B, 2), and `loss` with labels.
+        """
+        features = self.bridgetower(
+            input_ids, attention_mask, token_type_ids, pixel_values, pixel_mask, head_mask, inputs_embeds, image_embeds,
+            None, output_attentions, output_hidden_states, interpolate_pos_encoding=interpolate_pos_encoding,
+            first_token_only=True)
+        logits = self.itm_head(features.pooler_output)
+        loss = None if labels is None else F.cross_entropy(logits, labels)
+        output = ImageTextMatchingOutput(loss=loss, logits=logits, hidden_states=features.hidden_states,
+                                         attentions=features.attentions)
+        return _tuple_of_rows(output) if return_dict is False else output
 
     def match_scores(self, pooled: Tensor) -> Tensor:
         """How well pairs match, (P, 2D) -> (P,): the logit of a match."""
@@ -97,31 +138,55 @@ class BridgeTowerForContrastiveLearning(BridgeTowerPretrainedModel):
         """Unit vectors of pairs: (B, 2D) -> (B, C)."""
         return F.normalize(self.itc_cross_modal_head(pooled))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
-                return_loss: bool = False) -> BridgeTowerContrastiveOutput:
+    def _loss(self, text: Tensor, image: Tensor, cross: Tensor) -> Tensor:
+        """Cross entropy of three similarities, (B, C) each -> scalar."""
+        scale, labels = self.logit_scale.exp(), paddle.arange(text.shape[0])
+        losses = [F.cross_entropy(scale * rows.matmul(columns, transpose_y=True), labels)
+                  for rows, columns in ((text, image), (text, cross), (image, cross))]
+        return (losses[0] + losses[1] + losses[2]) / 3
+
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                token_type_ids: Tensor | None = None, pixel_values: Tensor | None = None,
+                pixel_mask: Tensor | None = None, head_mask: Tensor | None = None, inputs_embeds: Tensor | None = None,
+                image_embeds: Tensor | None = None, output_attentions: bool | None = None,
+                output_hidden_states: bool | None = True, return_dict: bool | None = None,
+                return_loss: bool | None = None, *, interpolate_pos_encoding: bool = False
+                ) -> BridgeTowerContrastiveOutput | tuple:
         """Embed a batch of pairs.
 
         Args:
             input_ids: (B, L).
             attention_mask: (B, L), 1 = real token.
             pixel_values: (B, 3, S, S).
+            token_type_ids, pixel_mask, head_mask, inputs_embeds, image_embeds, output_attentions,
+                interpolate_pos_encoding: see `BridgeTowerModel.forward`.
+            output_hidden_states: whether to return them, as the port always does; False is faster.
+            return_dict: False returns the fields that are not None as a tuple.
             return_loss: whether to compute the loss of the pairs against each other.
 
         Returns:
-            Unit vectors `text_embeds`, `image_embeds`, `cross_embeds` (B, C), and `loss`.
+            Unit vectors `text_embeds`, `image_embeds`, `cross_embeds` (B, C); `logits` (B, 3, C) of all; `loss`.
         """
         model = self.bridgetower
-        if attention_mask is None:
-            attention_mask = paddle.ones_like(input_ids)
-        text_states = model.encode_text(input_ids, attention_mask)
-        image = model.project_image(model.encode_image(pixel_values))
-        pooled = model.fuse(model.project_text(text_states), image, attention_mask, first_token_only=True).pooler_output
-        text, vision, cross = self.embed_text(text_states), self.embed_image(image), self.embed_pair(pooled)
-        loss = None
-        if return_loss:
-            scale, labels = self.logit_scale.exp(), paddle.arange(text.shape[0])
-            pairs = ((text, vision), (text, cross), (vision, cross))
-            losses = [F.cross_entropy(scale * a.matmul(b, transpose_y=True), labels) for a, b in pairs]
-            loss = (losses[0] + losses[1] + losses[2]) / 3
-        return BridgeTowerContrastiveOutput(loss=loss, logits=paddle.stack([text, vision, cross], axis=-2),
-                                            text_embeds=text, image_embeds=vision, cross_embeds=cross)
+        attention_mask = model.check_inputs(input_ids, attention_mask, pixel_values, inputs_embeds, image_embeds)
+        with_states, with_weights = model.wanted(bool(output_hidden_states), output_attentions)
+        text_states, image_states, every_state = model.encode(input_ids, attention_mask, pixel_values, inputs_embeds,
+                                                              image_embeds, interpolate_pos_encoding, with_states)
+        projected = model.project_image(image_states)
+        fused = model.fuse(model.project_text(text_states), projected, attention_mask, first_token_only=True,
+                           output_hidden_states=with_states, output_attentions=with_weights)
+        fused = as_the_port(fused, every_state)
+        text, image = self.embed_text(text_states), self.embed_image(projected)
+        cross = self.embed_pair(fused.pooler_output)
+        output = BridgeTowerContrastiveOutput(
+            loss=self._loss(text, image, cross) if return_loss else None,
+            logits=paddle.stack([text, image, cross], axis=-2),
+            text_embeds=text, image_embeds=image, cross_embeds=cross,
+            hidden_states=fused.hidden_states, attentions=fused.attentions)
+        return output.to_tuple() if return_dict is False else output
+
+
+def _tuple_of_rows(output: MaskedLMOutput | ImageTextMatchingOutput) -> tuple[Tensor, ...]:
+    """The loss, if there is one, and the logits of each row: what the port returns with `return_dict=False`."""
+    loss = () if output.loss is None else (output.loss,)
+    return (*loss, *output.logits.unbind(0))

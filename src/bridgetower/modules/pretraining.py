@@ -17,11 +17,12 @@ from ..objectives import (
     masked_cross_entropy,
     negative_weights,
 )
-from .bt_module import BridgeTowerModel, BridgeTowerPretrainedModel
+from .bt_module import BridgeTowerModel
 from .heads import mlm_head
 from .layers import Linear
 from .matching import matching_image_rows, select_rows
 from .outputs import BridgeTowerPreTrainingOutput
+from .pretrained import BridgeTowerPretrainedModel
 
 __all__ = ["BridgeTowerForContrastiveRetrieval", "BridgeTowerForPreTraining"]
 

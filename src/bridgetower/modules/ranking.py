@@ -10,10 +10,11 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from ..config import BridgeTowerConfig
-from .bt_module import BridgeTowerModel, BridgeTowerPretrainedModel
+from .bt_module import BridgeTowerModel
 from .layers import Linear
 from .matching import matching_image_rows, select_rows
 from .outputs import RankingOutput
+from .pretrained import BridgeTowerPretrainedModel
 
 __all__ = ["BridgeTowerForRetrievalRanking"]
 

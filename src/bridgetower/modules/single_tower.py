@@ -10,10 +10,10 @@ from ..config import BridgeTowerConfig
 from ..model_parts import patterns
 from ..objectives import in_float32
 from .bert_model import TextTower
-from .bt_module import BridgeTowerPretrainedModel
 from .clip_model import ImageTower
 from .layers import Dropout, Linear
 from .outputs import ClassifierOutput
+from .pretrained import BridgeTowerPretrainedModel
 
 __all__ = ["BridgeTowerForImageClassification", "BridgeTowerForSequenceClassification"]
 
@@ -28,10 +28,22 @@ class BridgeTowerForImageClassification(BridgeTowerPretrainedModel):
         self.image_tower = ImageTower(config.vision_config)
         self.classifier = Linear(config.vision_config.hidden_size, config.num_labels)
 
-    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> ClassifierOutput:
-        """(B, 3, S, S) images -> `logits` (B, C), and `loss` with labels (B,)."""
+    def forward(self, pixel_values: Tensor, labels: Tensor | None = None, *, pixel_mask: Tensor | None = None,
+                return_dict: bool | None = None) -> ClassifierOutput | tuple:
+        """Score images.
+
+        Args:
+            pixel_values: (B, 3, S, S).
+            labels: (B,) classes.
+            pixel_mask: accepted and not read.
+            return_dict: False returns the fields that are not None as a tuple.
+
+        Returns:
+            `logits` (B, C), and `loss` with labels.
+        """
         logits = self.classifier(self.image_tower(pixel_values)[-1][:, 0])
-        return ClassifierOutput(loss=None if labels is None else F.cross_entropy(logits, labels), logits=logits)
+        output = ClassifierOutput(loss=None if labels is None else F.cross_entropy(logits, labels), logits=logits)
+        return output.to_tuple() if return_dict is False else output
 
 
 class SequenceHead(nn.Layer):
@@ -59,14 +71,24 @@ class BridgeTowerForSequenceClassification(BridgeTowerPretrainedModel):
         self.text_tower = TextTower(text)
         self.classifier = SequenceHead(text.hidden_size, config.num_labels, text.hidden_dropout_prob)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None
-                ) -> ClassifierOutput:
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The word embeddings of the text tower."""
+        return self.text_tower.embeddings.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the word embeddings of the text tower."""
+        self.text_tower.embeddings.word_embeddings = value
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None, *,
+                token_type_ids: Tensor | None = None, return_dict: bool | None = None) -> ClassifierOutput | tuple:
         """Score texts.
 
         Args:
             input_ids: (B, L).
             attention_mask: (B, L), 1 = real token; None means all are.
             labels: (B,) classes, or numbers when there is one label.
+            token_type_ids: accepted and not read: every token has type 0.
+            return_dict: False returns the fields that are not None as a tuple.
 
         Returns:
             `logits` (B, C), and `loss` with labels: cross entropy, or mean squared error if there is one label.
@@ -80,4 +102,5 @@ class BridgeTowerForSequenceClassification(BridgeTowerPretrainedModel):
                 loss = F.mse_loss(in_float32(logits[:, 0]), in_float32(labels))
             else:
                 loss = F.cross_entropy(logits, labels)
-        return ClassifierOutput(loss=loss, logits=logits)
+        output = ClassifierOutput(loss=loss, logits=logits)
+        return output.to_tuple() if return_dict is False else output

@@ -43,20 +43,22 @@ class BertCrossLayer(nn.Layer):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, other: Tensor, mask: Tensor | None = None, other_mask: Tensor | None = None,
-                num_queries: int | None = None) -> Tensor:
+                num_queries: int | None = None, attentions: list[Tensor] | None = None) -> Tensor:
         """Update one modality.
 
         Args:
             x: (B, Q, D) states of this modality.
-            other: (B, K, D) states of the other one.
+            other: (B, N, D) states of the other one.
             mask: (B, 1, 1, Q) additive mask of this modality.
-            other_mask: (B, 1, 1, K) additive mask of the other one.
-            num_queries: compute only the first so many rows of the output; they equal those of the whole output.
+            other_mask: (B, 1, 1, N) additive mask of the other one.
+            num_queries: compute only so many tokens of the output; they equal the first ones of the whole output.
+            attentions: a list that gets the weights of self-attention (B, H, Q, Q) and cross-attention (B, H, Q, N).
 
         Returns:
             (B, Q, D), or (B, num_queries, D).
         """
         rows = x if num_queries is None else x[:, :num_queries]
-        rows = self.self_attention_norm(rows + self.dropout(self.self_attention(rows, x, mask)))
-        rows = self.cross_attention_norm(rows + self.dropout(self.cross_attention(rows, other, other_mask)))
+        rows = self.self_attention_norm(rows + self.dropout(self.self_attention(rows, x, mask, attentions)))
+        attended = self.cross_attention(rows, other, other_mask, attentions)
+        rows = self.cross_attention_norm(rows + self.dropout(attended))
         return self.mlp_norm(rows + self.dropout(self.mlp(rows)))

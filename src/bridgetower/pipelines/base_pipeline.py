@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from tqdm import tqdm
 
+from ..progress import progress_bar
 from .batches import Batch, Item, PictureReader, ahead, batches, in_chunks
 from .engine import Engine
 from .pictures import is_picture
@@ -188,7 +189,7 @@ class _Progress:
     def update(self, count: int) -> None:
         """Say that so many further items are done."""
         if self.shown and self.bar is None and (self.done or (self.total is not None and count < self.total)):
-            self.bar = tqdm(total=self.total, initial=self.done, unit=" pictures")
+            self.bar = progress_bar(total=self.total, initial=self.done, unit=" pictures")
         self.done += count
         if self.bar is not None:
             self.bar.update(count)

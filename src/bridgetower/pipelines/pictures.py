@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..picture_formats import open_picture_file
+
 __all__ = ["MAX_BYTES", "Picture", "UnreadablePictureError", "is_picture", "name_of", "open_picture"]
 
 Picture = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray
@@ -69,7 +71,7 @@ def open_picture(picture: Picture, name: str, allow_urls: bool = False) -> Image
 
 
 def _decode(source: Path | io.BytesIO) -> Image.Image:
-    with Image.open(source) as image:
+    with open_picture_file(source) as image:
         image.load()
         return image
 

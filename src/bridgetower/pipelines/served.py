@@ -41,7 +41,7 @@ _RANKING = Served("BridgeTowerForRetrievalRanking", ("rank_head.", "itm_head."))
 _CONTRASTIVE = (Served("BridgeTowerForContrastiveLearning", (*_ITC, "itc_cross_modal_head.")),
                 Served("BridgeTowerForContrastiveRetrieval", (*_ITC, "itm_head.")),
                 Served("BridgeTowerForPreTraining", _ITC, {"objectives": ["itc"]}))
-_CLASSIFIER = ("classifier.fc1.", "text_projection.")
+_CLASSIFIER = ("classifier.fc2.", "text_projection.")
 
 #: The first class whose weights a checkpoint has is taken.
 _CHOICES: dict[str, tuple[Served, ...]] = {

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from tqdm import tqdm
 
 from ..datasets.description import is_described, read_description
+from ..progress import progress_bar
 from .arrow_input import open_arrow
 from .images import ImageReader
 from .json_stream import read_json
@@ -75,7 +75,7 @@ def check_file(path: Path, reader: ImageReader, classes: int | None = None, prog
 def _check_rows(
     file: pa.ipc.RecordBatchFileReader, report: FileReport, reader: ImageReader, check: _RowCheck, progress: bool
 ) -> None:
-    bar = tqdm(total=report.rows, desc=report.path.name, unit=" rows", disable=not progress, mininterval=0.5)
+    bar = progress_bar(total=report.rows, desc=report.path.name, unit=" rows", disable=not progress)
     with bar:
         for number, (row, images) in enumerate(reader.read(_rows(file))):
             unreadable = [images] if isinstance(images, str) else []

@@ -13,8 +13,7 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
-from PIL import Image
-
+from ..picture_formats import open_picture_file
 from .tables import PreparationError, Row
 
 ROWS_PER_TASK = 8
@@ -24,7 +23,7 @@ TASKS_PER_WORKER = 3
 def decode_problem(encoded: bytes) -> str | None:
     """Why encoded bytes are not a complete image, or None if they are."""
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with open_picture_file(io.BytesIO(encoded)) as image:
             # A JPEG decodes to an eighth of its size at a fraction of the time; all of its data is read all the same.
             image.draft(None, (1, 1))
             image.load()

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from tqdm import tqdm
 
 from ..files import write_beside
+from ..progress import progress_bar
 from .arrow_input import open_arrow
 from .images import ImageReader
 from .schemas import image_columns
@@ -169,7 +169,7 @@ def _write_file(
     progress: bool,
 ) -> int:
     schema = table.schema.with_metadata({PLAN_KEY: plan})
-    bar = tqdm(total=len(items), desc=path.name, unit=" rows", disable=not progress, mininterval=0.5)
+    bar = progress_bar(total=len(items), desc=path.name, unit=" rows", disable=not progress)
     with arrow_file(path, schema) as writer, bar:
         batches = Batches(writer, schema)
         for row, images in reader.read(map(table.row, items)):

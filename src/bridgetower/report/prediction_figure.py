@@ -16,6 +16,8 @@ from bridgetower.datasets.arrow import ArrowTable
 from bridgetower.report.accuracy import AnsweredQuestion
 from bridgetower.report.figure import FAINT, INK, RIGHT, WRONG, new_figure, save_figure
 
+from ..picture_formats import open_picture_file
+
 _COLUMNS = 6
 _SHORT_SIDE = 256
 
@@ -107,7 +109,7 @@ def _draw(axes: Axes, example: AnsweredQuestion, image: np.ndarray) -> None:
 def _read_image(table: ArrowTable, row: int) -> np.ndarray:
     """(H, W, 3) bytes, large enough that drawing does not blur the pixels of a small image."""
     try:
-        with Image.open(io.BytesIO(table.image_bytes("image", row) or b"")) as file:
+        with open_picture_file(io.BytesIO(table.image_bytes("image", row) or b"")) as file:
             image = file.convert("RGB")
     except (OSError, UnidentifiedImageError) as error:
         raise ValueError(f"{table.path} row {row}: the image cannot be read ({error}); make the file again") from error

@@ -127,6 +127,7 @@ def _add_page(app: FastAPI, service: _Service) -> None:
     def health() -> Health:
         model = service.model
         return Health(status="ok", model=model.name, tasks=model.tasks,
+                      classify_by=model.classify_by,
                       indexed_pictures=0 if model.index is None else len(model.index))
 
     @app.get("/metrics", response_class=PlainTextResponse, summary="Counters for Prometheus")

@@ -85,4 +85,5 @@ class Health(BaseModel):
     status: str
     model: str
     tasks: list[str]
+    classify_by: str | None = Field(description="What /classify reads with a picture: labels, text, or image alone.")
     indexed_pictures: int

@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image
 
+from ..picture_formats import open_picture_file
 from ..pipelines.pictures import UnreadablePictureError, open_picture
 
 __all__ = ["BodyLimit", "Limits", "decode_picture"]
@@ -118,7 +119,7 @@ def decode_picture(text: str, limits: Limits) -> Image.Image:
     except (binascii.Error, ValueError):
         raise UnreadablePictureError("image is not base64") from None
     try:
-        with Image.open(io.BytesIO(content)) as image:  # reads the header only
+        with open_picture_file(io.BytesIO(content)) as image:  # reads the header only
             width, height = image.size
     except Image.DecompressionBombError:
         raise UnreadablePictureError(f"image has more than {limits.max_pixels} pixels") from None

@@ -65,9 +65,15 @@ class ServedModel:
         """What is served, as paths of the API."""
         paths = {"ask": "visual-question-answering", "match": "image-text-matching", "fill": "fill-mask"}
         served = [path for path, task in paths.items() if task in self.pipelines]
-        classifies = ("zero-shot-image-classification", "image-text-classification", "image-classification")
-        served += ["classify"] * any(task in self.pipelines for task in classifies)
+        served += ["classify"] * (self.classify_by is not None)
         return served + ["search"] * (self.index is not None)
+
+    @property
+    def classify_by(self) -> str | None:
+        """What a picture is classified by: `labels` given as words, a `text`, or the `image` alone."""
+        ways = {"labels": "zero-shot-image-classification", "text": "image-text-classification",
+                "image": "image-classification"}
+        return next((way for way, task in ways.items() if task in self.pipelines), None)
 
     def runner(self, task: str, **options: Any) -> Callable[[Sequence[list[tuple[Image.Image, str]]]], list[Any]]:
         """A function from batches of requests, each of them pairs of a picture and a text, to their results."""

@@ -26,10 +26,10 @@ __all__ = ["RetrievalModel", "RetrievalResult", "gallery_views", "pick_candidate
 
 logger = logging.getLogger(__name__)
 
-#: Score of a pair that was not a candidate, as the original has it.
+#: Score of a pair that was not a candidate, as in the original.
 NOT_SCORED = -100.0
 RECALL_AT = (1, 5, 10)
-#: A full gallery takes hours without ITC; it says so often that it is alive.
+#: A full gallery takes hours without ITC; this is how often progress is logged.
 SECONDS_BETWEEN_LOGS = 30.0
 Batch = Mapping[str, Tensor]
 

@@ -12,6 +12,7 @@ from paddlenlp.trainer import TrainerCallback
 from paddlenlp.trainer.trainer_callback import ProgressCallback
 
 from ..files import write_text
+from ..progress import progress_bar
 from .checkpoints import checkpoints_by_step
 
 __all__ = ["MetricsFile", "MovedFolder", "ReadableProgress"]
@@ -67,7 +68,23 @@ class MovedFolder(TrainerCallback):
 
 
 class ReadableProgress(ProgressCallback):
-    """PaddleNLP's progress bars, and short lines of numbers."""
+    """Progress of training and evaluation that suits a terminal and a log file, and short lines of numbers."""
+
+    prediction_bar: Any
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the bar of the training."""
+        self.current_step = 0
+        if state.is_local_process_zero:
+            self.training_bar = progress_bar(total=state.max_steps, desc="training", unit=" steps")
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **kwargs: Any
+                           ) -> None:
+        """Count a batch of evaluation."""
+        if state.is_local_process_zero and self.prediction_bar is None:
+            self.prediction_bar = progress_bar(total=len(eval_dataloader), desc="evaluation", unit=" batches",
+                                               leave=self.training_bar is None)
+        super().on_prediction_step(args, state, control, eval_dataloader, **kwargs)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """One line with five digits per number."""

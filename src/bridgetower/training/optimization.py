@@ -88,7 +88,7 @@ class AdamW(paddle.optimizer.AdamW):
 
     Args:
         learning_rate: the base rate, or its schedule.
-        groups: the parameters; no parameter stands in two groups.
+        groups: the parameters; none is in two groups.
         beta1, beta2, epsilon: of Adam.
         grad_clip: clips all gradients together before the step.
         multi_precision: whether half-precision parameters get float32 copies, which are what is updated.

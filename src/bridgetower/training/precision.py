@@ -1,4 +1,4 @@
-"""Mixed precision: where Paddle can do it, and what stays in float32."""
+"""Mixed precision: where Paddle supports it, and what stays in float32."""
 
 from __future__ import annotations
 

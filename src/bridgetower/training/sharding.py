@@ -1,4 +1,4 @@
-"""Sharding: which of PaddleNLP's ways to spread a training over devices this model and optimiser can go."""
+"""Sharding: which of PaddleNLP's options work with this model and its optimiser."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ..experiment import SettingsError
 __all__ = ["check_parallelism", "check_sharding"]
 
 _STAGES = ("stage1", "stage2")
-#: They join parameters into one buffer, which would have one learning rate and one weight decay.
+#: These join parameters into one buffer, which could only have one learning rate and one weight decay.
 _JOINING = ("enable_stage1_tensor_fusion", "enable_stage1_overlap", "split_param")
 
 
@@ -21,7 +21,7 @@ def check_sharding(sharding: str, config: str, world_size: int, device: str) -> 
         device: `cpu`, `gpu`, `gpu:0`, ...
 
     Returns:
-        False when there is nothing to shard: no sharding is asked for, or there is one process only.
+        False when no sharding is asked for, or there is only one process.
 
     Raises:
         SettingsError: the stage, or an option, cannot work.

@@ -1,4 +1,4 @@
-"""Training from towers: an image and a text encoder that were trained apart, put into a new model."""
+"""Training from towers: load separately trained image and text encoders into a new model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BASE_PREFIX = "bridgetower."
 #: Attribute of the model -> (flag of train.py, what to call it, section of the configuration).
 _TOWERS = {"image_tower": ("--image_tower", "image tower", "vision_config"),
            "text_tower": ("--text_tower", "text tower", "text_config")}
-#: Settings that no shape shows and that change what a tower computes.
+#: Settings that change what a tower computes and do not show in any shape.
 _HIDDEN_SETTINGS = ("kind", "num_attention_heads", "hidden_act", "pad_token_id")
 
 

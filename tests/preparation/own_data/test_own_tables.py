@@ -252,6 +252,7 @@ def changed(row: int, column: str, value: str) -> list[list[Any]]:
         (changed(35, "image", "copy.png"), (), ["line 37: the same picture is in the split val here"], True),
         (changed(3, "image", "no.png"), (), ["1 pictures of 40 rows are missing: ", "no.png"], True),
         (changed(3, "image", "broken.png"), (), ["line 5: ", "broken.png: not a readable image"], True),
+        (changed(3, "image", "a\0.png"), (), ["line 5: column 'image' holds no path and no picture"], True),
         (changed(3, "image", "http://x/y.png"), (), ["line 5: http://x/y.png is a link", "img2dataset"], True),
         (GOOD, ("--columns", "text=txet"), ["no column 'txet'; did you mean 'text'?", "image, text, label"], False),
         (GOOD, ("--columns", "txet=text"), ["has no field 'txet'; did you mean 'text'?"], False),
@@ -328,6 +329,41 @@ def test_the_output_is_not_a_source(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "is a --source too" in capsys.readouterr().err
 
 
+def test_files_of_the_user_are_never_replaced(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pictures(out, 3)
+    rows = [{"image": f"{n}.png", "text": f"text {n}"} for n in range(3)]
+    (out / "mine.json").write_text(json.dumps(rows))
+    assert make(out / "mine.json", "caption", out, "--overwrite") == 2
+    assert "mine.json: would be replaced by the tables" in capsys.readouterr().err
+    (out / "x.json").write_text(json.dumps(rows))
+    assert make(out / "x.json", "caption", out, "--overwrite") == 2
+    assert "mine.json: exists and is something else" in capsys.readouterr().err
+    assert json.loads((out / "mine.json").read_text()) == rows
+
+
+def test_a_run_that_ended_while_it_moved_the_tables_goes_on(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pictures_csv(tmp_path / "in", HEADER, GOOD)
+    rename, moved = Path.rename, 0
+
+    def interrupted(path: Path, target: Path) -> Path:
+        nonlocal moved
+        moved += 1
+        if moved == 2:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    assert make(source, "caption", out, "--shard_size", 10) == 130
+    monkeypatch.undo()
+    assert [path.name for path in out.glob("*.arrow")] and not (out / "mine.json").exists()
+    assert make(source, "caption", out, "--shard_size", 10) == 0
+    assert len(table_rows(out)) == 40 and run("check", "--source", out) == 0
+
+
 def test_half_surrogates_are_named_by_row(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_pictures(tmp_path, 2)
     lines = [{"image": f"{n}.png", "text": "x \ud83d" if n else "x"} for n in range(2)]
@@ -336,6 +372,16 @@ def test_half_surrogates_are_named_by_row(tmp_path: Path, out: Path, capsys: pyt
     assert "line 2: column 'text' has half of a surrogate pair" in capsys.readouterr().err
     assert make(tmp_path / "x.jsonl", "caption", out, *ALL_TRAIN, "--skip_bad") == 0
     assert len(table_rows(out)) == 1
+
+
+@pytest.mark.parametrize("column", ["image", "text", "label", "id"])
+def test_every_cell_must_be_utf8(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str], column: str) -> None:
+    write_pictures(tmp_path, 3)
+    lines = [{"image": f"{n}.png", "text": "x", "label": f"class {n}", "id": n} for n in range(3)]
+    lines[1][column] = "\udcff"
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert make(tmp_path / "x.jsonl", "classify", out, *ALL_TRAIN) == 2
+    assert f"line 2: column {column!r} has half of a surrogate pair" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("given", [False, True])

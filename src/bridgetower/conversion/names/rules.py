@@ -192,6 +192,8 @@ def _huggingface() -> list[Rule]:
     rows += _tensor(f"{visual}embeddings.position_embedding.weight", "image_tower.position_embedding")
     rows += _tensor(f"{visual}embeddings.patch_embedding.weight", "image_tower.patch_embedding.weight")
     rows += _drop("0, 1, 2, ...: computed, not a weight", f"{visual}embeddings.position_ids")
+    # With share_layernorm=False; the model still applies ln_post to every block.
+    rows += _drop("the port never reads it", f"{visual}ln_separate.{{i}}.weight", f"{visual}ln_separate.{{i}}.bias")
     for side in ("text", "image"):
         for theirs in ("scaled_factor", "beta"):
             rows += _tensor(f"cross_modal_{side}_link_tower.{{i}}.{theirs}", f"{side}_bridges.{{i}}.scale", Kind.SCALAR)

@@ -16,7 +16,7 @@ _NUMBERS = (
     "layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob", "drop_rate", "temperature",
     "head_hidden_scale",
 )  # fmt: skip
-_TEXTS = ("hidden_act", "activation", "tokenizer", "link_tower_type", "kind")
+_TEXTS = ("hidden_act", "model_type", "activation", "tokenizer", "link_tower_type", "kind")
 _FLAGS = ("quick_gelu", "gather_global_negative", "share_link_tower_layers", "tie_word_embeddings")
 _GROUPS = ("model_cfg", "vision_cfg", "text_config", "vision_config", "text", "vision", "cross", "loss_names")
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...known import TEXT_TOWERS
 from ..errors import CheckpointError, UnknownSettingError
+from .port_settings import check_mlm_head, port_config
 from .settings import check_settings
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -75,15 +76,13 @@ def has_cross_modal(shapes: Shapes) -> bool:
 def text_sizes(shapes: Shapes) -> Settings:
     """The sizes of a text tower, from its weights."""
     embeddings = "text_tower.embeddings"
-    types = _axis(shapes, f"{embeddings}.token_type_embeddings.weight", 0, 2)
     return {
-        "kind": "roberta" if types == 1 else "bert",
         "vocab_size": _axis(shapes, f"{embeddings}.word_embeddings.weight", 0, 2),
         "hidden_size": _axis(shapes, f"{embeddings}.norm.weight", 0, 1),
         "num_hidden_layers": depth(shapes, "text_tower.layers"),
         "intermediate_size": _axis(shapes, "text_tower.layers.0.mlp.fc1.bias", 0, 1),
         "max_position_embeddings": _axis(shapes, f"{embeddings}.position_embeddings.weight", 0, 2),
-        "type_vocab_size": types,
+        "type_vocab_size": _axis(shapes, f"{embeddings}.token_type_embeddings.weight", 0, 2),
     }
 
 
@@ -212,7 +211,10 @@ def derive_config(
         raise CheckpointError("a cross-modal encoder without both towers; the checkpoint is incomplete")
     sizes = cross_modal_sizes(shapes)
     if layout == "huggingface":
-        settings = _port_settings(source, config["text_config"])
+        port = port_config(source)
+        settings = {name: value for name, value in port.items() if name not in ("text_config", "vision_config")}
+        if "mlm_head.bias" in shapes:
+            check_mlm_head(source)
     else:
         settings = _original_settings(source, sizes["hidden_size"], towers)
     name = architecture(shapes, task, source)
@@ -220,12 +222,20 @@ def derive_config(
     return config | settings | sizes | {"architectures": [name]}
 
 
+def _text_kind(layout: str, source: Settings, types: int) -> str:
+    """RoBERTa or BERT: by the name of the text tower, else by the rows of the token type table."""
+    name = source.get({"original": "tokenizer", "huggingface_bert": "model_type"}.get(layout, "")) or ""
+    if layout == "huggingface" or "roberta" in name or name == "camembert":
+        return "roberta"
+    return "bert" if "bert" in name or types != 1 else "roberta"
+
+
 def _text_config(shapes: Shapes, layout: str, source: Settings, tower: Settings) -> Settings:
     sizes = text_sizes(shapes)
+    sizes["kind"] = _text_kind(layout, source, sizes["type_vocab_size"])
     own = source
     if layout == "huggingface":
-        # The nested settings leave out what equals the port's default.
-        own = {"num_attention_heads": 12} | (source.get("text_config") or {})
+        own = port_config(source)["text_config"]
     elif layout == "original":
         own = {}
     settings = {name: own[name] for name in _TEXT_SETTINGS if own.get(name) is not None}
@@ -250,8 +260,10 @@ def _text_config(shapes: Shapes, layout: str, source: Settings, tower: Settings)
 def _vision_config(shapes: Shapes, layout: str, source: Settings, tower: Settings) -> Settings:
     sizes = image_sizes(shapes)
     own: Settings = {}
-    if layout in ("huggingface_clip", "huggingface"):
-        own = source.get("vision_config") or (source if layout == "huggingface_clip" else {})
+    if layout == "huggingface":
+        own = {"layer_norm_eps": port_config(source)["vision_config"]["layer_norm_eps"]}
+    elif layout == "huggingface_clip":
+        own = source.get("vision_config") or source
     elif layout == "huggingface_vit":
         own = source
     elif layout == "openai_clip":
@@ -259,7 +271,6 @@ def _vision_config(shapes: Shapes, layout: str, source: Settings, tower: Setting
     settings: Settings = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
     if sizes["kind"] == "vit":
         settings = {"hidden_act": "gelu", "layer_norm_eps": 1e-12}
-    # The port has no settings for these two: it always uses QuickGELU and heads of width 64.
     settings |= {name: own[name] for name in _VISION_SETTINGS if own.get(name) is not None}
     theirs = {"hidden_act": "activation", "num_attention_heads": "heads", "layer_norm_eps": "layer_norm_eps"}
     settings |= {ours: tower[name] for ours, name in theirs.items() if tower.get(name) is not None}
@@ -306,19 +317,6 @@ def _agree(part: str, sizes: Settings, tower: Settings, names: Mapping[str, str]
 def _check_heads(what: str, width: int, heads: Any) -> None:
     if not isinstance(heads, int) or heads < 1 or width % heads:
         raise CheckpointError(f"{what} is {width} wide, which {heads} attention heads do not divide")
-
-
-def _port_settings(source: Settings, text: Settings) -> Settings:
-    """Settings of the port, which builds its cross-modal layers from `text_config`, epsilon included."""
-    link = source.get("link_tower_type", "add")
-    if source.get("share_link_tower_layers") or link not in ("add", "scaled_add", "interpolate"):
-        raise CheckpointError(f"link_tower_type {link!r} or share_link_tower_layers is not supported")
-    return {
-        "num_attention_heads": text["num_attention_heads"],
-        "bridge_type": link,
-        "cross_layer_norm_eps": text["layer_norm_eps"],
-        "layer_norm_eps": source.get("layer_norm_eps", 1e-5),
-    }
 
 
 def _original_settings(source: Settings, width: int, towers: Settings) -> Settings:

@@ -82,13 +82,13 @@ class Interpreter:
         fields = [field for field in ("image", "image_1") if field in self.columns]
         images = [self._image(record, field) for field in fields]
         picture = " + ".join(name or record.where for _, name in images) or record.where
-        identifier = self._cell(record, "id") if "id" in self.columns else picture
+        identifier = self._text(record, "id", self._cell(record, "id")) if "id" in self.columns else picture
         return Item(
             record.where,
             tuple(image for image, _ in images),
             picture,
             self._texts(record),
-            str(identifier),
+            identifier,
             self._label(record) if "label" in self.columns else None,
             self._answers(record) if "answers" in self.columns else (),
             self._split(record),
@@ -105,21 +105,24 @@ class Interpreter:
         """A picture and its name."""
         value = self._cell(record, field)
         if isinstance(value, dict):
-            encoded, name = value.get("bytes"), value.get("path")
-            if encoded is not None:
-                return encoded, name and os.path.basename(name)
-            value = name
+            encoded, value = value.get("bytes"), value.get("path")
+            if isinstance(encoded, bytes):
+                return encoded, os.path.basename(self._path(record, field, value)) if value else None
         if isinstance(value, bytes):
             return value, None
-        if not isinstance(value, str):
-            raise BadRowError(
-                f"{record.where}: column {self.columns[field]!r} holds no path and no picture: {value!r:.60}"
-            )
+        value = self._path(record, field, value)
         if value.startswith(("http://", "https://")):
             raise BadRowError(
                 f"{record.where}: {value} is a link; download the pictures, for instance with img2dataset"
             )
         return self.folder / value, value if not os.path.isabs(value) else os.path.basename(value)
+
+    def _path(self, record: Record, field: str, value: Any) -> str:
+        where = f"{record.where}: column {self.columns[field]!r}"
+        if not isinstance(value, str) or "\0" in value:
+            raise BadRowError(f"{where} holds no path and no picture: {value!r:.60}")
+        _require_utf8(where, value)
+        return value
 
     def _texts(self, record: Record) -> tuple[str, ...]:
         field = "question" if self.task == "vqa" else "text"
@@ -138,13 +141,7 @@ class Interpreter:
         if text is None or not str(text).strip() or isinstance(text, (list, dict, bytes)):
             raise BadRowError(f"{record.where}: column {column!r} holds no text: {text!r:.60}")
         text = str(text).strip()
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise BadRowError(
-                f"{record.where}: column {column!r} has half of a surrogate pair or a byte that is not UTF-8 at "
-                f"character {error.start}"
-            ) from error
+        _require_utf8(f"{record.where}: column {column!r}", text)
         return text
 
     def _label(self, record: Record) -> str:
@@ -203,6 +200,15 @@ class Interpreter:
         if value.lower() not in SPLIT_NAMES:
             raise BadRowError(f"{record.where}: split {value!r} is unknown; use train, val or test")
         return SPLIT_NAMES[value.lower()]
+
+
+def _require_utf8(where: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadRowError(
+            f"{where} has half of a surrogate pair or a byte that is not UTF-8 at character {error.start}"
+        ) from error
 
 
 def _parsed(text: str) -> Any:

@@ -14,7 +14,7 @@ from ...datasets.specs import DATASETS
 from ..images import ImageReader
 from ..tables import PreparationError
 from .locations import SourceFile, find_sources
-from .part_writer import PartWriter, Request, table_paths
+from .part_writer import PartWriter, Request, table_paths, work_folder
 from .plan import Plan, make_plan
 from .survey import Survey, require_usable, take_survey
 
@@ -44,10 +44,9 @@ def build_tables(request: Request, reader: ImageReader, progress: bool = False) 
             f"column {plan.columns['label']!r} has only the class {plan.classes[0]!r}; give two or more"
         )
     digest = _digest(request, files, plan)
-    if _is_complete(request, digest):
+    if _is_complete(request, files, digest):
         return read_description(request.output, request.name)
-    work = request.output / f".{request.name}.partial"
-    run = PartWriter(request, plan, survey, work, digest)
+    run = PartWriter(request, plan, survey, digest)
     run.write(files, interpreters, reader, progress)
     return run.finish()
 
@@ -108,15 +107,30 @@ def _digest(request: Request, files: Sequence[SourceFile], plan: Plan) -> str:
     return hashlib.sha256(json.dumps(decided).encode()).hexdigest()
 
 
-def _is_complete(request: Request, digest: str) -> bool:
-    """Whether the tables are there already."""
-    path = description_path(request.output, request.name)
-    present = [path] if path.is_file() else table_paths(request)
-    if not present or request.overwrite:
+def _is_complete(request: Request, files: Sequence[SourceFile], digest: str) -> bool:
+    """Whether the tables are there already.
+
+    Raises:
+        PreparationError: what is there must not be replaced.
+    """
+    path, tables = description_path(request.output, request.name), table_paths(request)
+    own = {each.resolve() for each in (path, *tables)}
+    source = next((file.path for file in files if file.path.resolve() in own), None)
+    if source is not None:
+        raise PreparationError(f"{source}: would be replaced by the tables; choose another --output or --name")
+    if path.is_file():
+        try:
+            plan = read_description(request.output, request.name).get("plan")
+        except ValueError as error:
+            raise PreparationError(
+                f"{path}: exists and is something else; choose another --output or --name"
+            ) from error
+        if plan == digest and not request.overwrite:
+            return True
+    # Tables without a description, beside the hidden folder, are those of a run that ended while it moved them.
+    if request.overwrite or not (path.is_file() or (tables and not work_folder(request).is_dir())):
         return False
-    if path.is_file() and read_description(request.output, request.name).get("plan") == digest:
-        return True
     raise PreparationError(
-        f"{present[0]}: exists and was made from other data or with other options; remove it, choose "
-        "another --name or give --overwrite"
+        f"{path if path.is_file() else tables[0]}: exists and was made from other data or with other options; "
+        "remove it, choose another --name or give --overwrite"
     )

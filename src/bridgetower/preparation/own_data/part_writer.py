@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
-from tqdm import tqdm
 
 from ...datasets.description import FORMAT, description_path
 from ...files import write_json
+from ...progress import progress_bar
 from ..arrow_input import open_arrow
 from ..images import ImageReader
 from ..schemas import TEXT_COLUMNS, image_columns
@@ -59,11 +59,17 @@ def table_paths(request: Request) -> list[Path]:
     return [path for path in sorted(request.output.glob("*.arrow")) if names.fullmatch(path.name)]
 
 
+def work_folder(request: Request) -> Path:
+    """The hidden folder in which complete parts wait for the others."""
+    return request.output / f".{request.name}.partial"
+
+
 class PartWriter:
     """Writes one data set part by part, each with a file per split."""
 
-    def __init__(self, request: Request, plan: Plan, survey: Survey, work: Path, digest: str) -> None:
-        self.request, self.plan, self.survey, self.work, self.digest = request, plan, survey, work, digest
+    def __init__(self, request: Request, plan: Plan, survey: Survey, digest: str) -> None:
+        self.request, self.plan, self.survey, self.digest = request, plan, survey, digest
+        self.work = work_folder(request)
         given = frozenset(split for split in survey.splits if split is not None)
         shares = Shares(request.val_share, request.test_share, request.seed, given)
         self.division = Division(shares, pairs="image_1" in plan.columns)
@@ -77,9 +83,7 @@ class PartWriter:
     ) -> None:
         """Write the parts that are not there yet."""
         items = good_items(files, interpreters, "id" in self.plan.columns)
-        bar = tqdm(
-            items, total=self.survey.items, desc=self.request.name, unit=" rows", disable=not progress, mininterval=0.5
-        )
+        bar = progress_bar(items, total=self.survey.items, desc=self.request.name, unit=" rows", disable=not progress)
         rows = self.rows(bar)
         for first in rows:
             self._part(chain([first], islice(rows, self.request.shard_size - 1)), reader)
@@ -91,7 +95,7 @@ class PartWriter:
     def _part(self, rows: Iterator[Row], reader: ImageReader) -> None:
         paths, marker = self._paths(self.parts), self.work / f"{self.parts}.json"
         kept = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else {}
-        if kept.get("plan") == self.digest:
+        if kept.get("plan") == self.digest and all(path.is_file() for path in paths.values()):
             deque(rows, maxlen=0)
             for split, path in paths.items():
                 self._remember(path, split)

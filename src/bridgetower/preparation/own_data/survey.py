@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
+from ...progress import progress_bar
 from ..tables import PreparationError
 from .columns import choose_columns
 from .items import BadRowError, Interpreter, Item
@@ -128,13 +127,8 @@ def take_survey(
             )
     interpreters = [Interpreter(file, task, survey.columns, images, classes) for file in files]
     survey.class_order = interpreters[0].label_names
-    for item in tqdm(
-        good_items(files, interpreters, "id" in survey.columns, survey),
-        desc="checking",
-        unit=" rows",
-        disable=not progress,
-        mininterval=0.5,
-    ):
+    items = good_items(files, interpreters, "id" in survey.columns, survey)
+    for item in progress_bar(items, desc="checking", unit=" rows", disable=not progress):
         survey.add(item)
         for image in item.images:
             if isinstance(image, Path) and not os.path.isfile(image):

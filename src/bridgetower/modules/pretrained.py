@@ -1,0 +1,107 @@
+"""What all models share: configuration, initialisation, loading, and the size of the vocabulary."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import paddle
+from paddle import Tensor, nn
+from paddlenlp.transformers import PretrainedModel
+
+from ..config import BridgeTowerConfig
+from .clip_model import ImageTower
+from .heads import MLMHead
+from .loading import LoadingMixin
+
+__all__ = ["BridgeTowerPretrainedModel"]
+
+
+class BridgeTowerPretrainedModel(LoadingMixin, PretrainedModel):
+    """Base of all models: configuration, initialisation, loading and saving."""
+
+    config_class = BridgeTowerConfig
+    base_model_prefix = "bridgetower"
+    #: Settings that a class needs whatever the configuration says, for instance the number of its classes.
+    required_settings: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, config: BridgeTowerConfig) -> None:
+        if any(getattr(config, name) != value for name, value in self.required_settings.items()):
+            config = config.replace(**self.required_settings)
+        super().__init__(config)
+
+    def _init_weights(self, layer: nn.Layer) -> None:
+        # As the original's `init_weights`: normal weights, zero biases, LayerNorm left at one and zero.
+        normal = nn.initializer.Normal(std=self.config.initializer_range)
+        if isinstance(layer, (nn.Linear, nn.Embedding, nn.Conv2D)):
+            normal(layer.weight)
+            if getattr(layer, "bias", None) is not None:
+                nn.initializer.Constant(0.0)(layer.bias)
+        elif isinstance(layer, ImageTower):
+            normal(layer.class_embedding)
+            normal(layer.position_embedding)
+        elif isinstance(layer, MLMHead):
+            normal(layer.decoder_weight)
+
+    @property
+    def dtype(self) -> paddle.dtype:
+        """Type of the parameters (of the first one, where they differ)."""
+        return next(iter(self.parameters())).dtype
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """Number of values in all parameters.
+
+        Args:
+            only_trainable: leave out frozen parameters.
+            exclude_embeddings: leave out the tables of `nn.Embedding` layers.
+        """
+        left_out = {id(layer.weight) for layer in self.sublayers()
+                    if exclude_embeddings and isinstance(layer, nn.Embedding)}
+        return sum(int(each.size) for each in self.parameters()
+                   if id(each) not in left_out and not (only_trainable and each.stop_gradient))
+
+    def get_output_embeddings(self) -> nn.Layer | None:
+        """The MLM head, whose `weight` (V, D) and `bias` (V,) score words; None in models without one."""
+        return getattr(self, "mlm_head", None)
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None
+                                ) -> nn.Embedding:
+        """Change the number of words, of the text tower and of the MLM head.
+
+        Rows that are added start at random, as at the initialisation, with a bias of zero.
+
+        Args:
+            new_num_tokens: words from now on; None leaves their number as it is.
+            pad_to_multiple_of: round the number up to a multiple of this.
+
+        Returns:
+            The word embeddings.
+        """
+        old = self.get_input_embeddings()
+        wanted = old.weight.shape[0] if new_num_tokens is None else new_num_tokens
+        if pad_to_multiple_of is not None:
+            wanted = -(-wanted // pad_to_multiple_of) * pad_to_multiple_of
+        if wanted < 1:
+            raise ValueError(f"new_num_tokens={new_num_tokens} leaves no words; give a number above zero")
+        if wanted == old.weight.shape[0]:
+            return old
+        new = nn.Embedding(wanted, old.weight.shape[1])
+        new.weight = self._resized(old.weight, wanted)
+        self.set_input_embeddings(new)
+        head = self.get_output_embeddings()
+        if head is not None:
+            is_tied = head.decoder_weight is old.weight
+            head.decoder_weight = new.weight if is_tied else self._resized(head.decoder_weight, wanted)
+            head.bias = self._resized(head.bias, wanted)
+        self.config.text_config.vocab_size = wanted
+        return new
+
+    def _resized(self, old: Tensor, rows: int) -> Tensor:
+        """A parameter with more or fewer rows, (V, ...) -> (rows, ...)."""
+        new = self.create_parameter([rows, *old.shape[1:]], dtype=old.dtype, is_bias=old.ndim == 1)
+        if old.ndim > 1:
+            nn.initializer.Normal(std=self.config.initializer_range)(new)
+        kept = min(rows, old.shape[0])
+        with paddle.no_grad():
+            new[:kept] = old[:kept]
+        new.stop_gradient = old.stop_gradient
+        return new
