@@ -96,7 +96,7 @@ def _dynamic(model: Any, batch: dict[str, np.ndarray], image_rows: list[int]) ->
             pooled = base.fuse(base.project_text(text), base.project_image(image), mask).pooler_output
             return {"fused": model.match_scores(pooled).numpy(), "text": model.embed_text(text).numpy(),
                     "image": model.embed_image(image).numpy()}
-        output = model(ids, mask, pixels)
+        output = model(ids, mask, pixel_values=pixels)
     if isinstance(model, BridgeTowerForContrastiveLearning):
         return {"fused": output.cross_embeds.numpy(), "text": output.text_embeds.numpy(),
                 "image": output.image_embeds.numpy()}
