@@ -54,6 +54,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
                                      {"data.vqa_extra_train_tables": ["vgqa_train", "vgqa_val"]}),
 }
 
+#: Experiments for a user's own tables, whose data sets are named when they are launched -> the task.
+OWN = {"finetune_classify.json": "classify", "finetune_vqa.json": "vqa", "finetune_retrieval.json": "irtr_itm_itc",
+       "finetune_pretrain.json": "pretrain"}
+
 Read = Callable[[Experiment, BridgeTowerTrainingArguments, BridgeTowerConfig], Any]
 #: The original's key -> where ours has it. A script's value must equal it.
 COUNTERPARTS: dict[str, Read] = {
@@ -162,7 +166,18 @@ def original(script: str) -> dict[str, Any]:
 
 
 def test_every_file_is_compared() -> None:
-    assert set(CONFIGS) == set(SCRIPTS) | set(VARIANTS) | set(SWEEPS)
+    assert set(CONFIGS) == set(SCRIPTS) | set(VARIANTS) | set(SWEEPS) | set(OWN)
+
+
+@pytest.mark.parametrize("config", OWN)
+def test_own_tables_leave_inputs_to_the_checkpoint(config: str) -> None:
+    """Tokenizer, sizes and transform are not named; the best of the epochs is kept, and rates fall to zero."""
+    experiment, args = parse(config)
+    assert experiment.task.name == OWN[config] and not experiment.given and not experiment.model
+    assert experiment.task.num_labels is None and not experiment.data.datasets
+    assert args.load_best_model_at_end and args.save_total_limit == 2 and args.lr_end == 0
+    assert args.evaluation_strategy == args.save_strategy
+    assert args.batch_size % args.per_device_train_batch_size == 0
 
 
 @pytest.mark.parametrize("config", SWEEPS)

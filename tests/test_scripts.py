@@ -177,6 +177,45 @@ def test_the_first_readme(monkeypatch: pytest.MonkeyPatch, config: str) -> None:
                              "num_gpus", "seed", "run_name", "fit_device_batch"}
 
 
+@pytest.mark.parametrize(("kind", "config", "task"), [
+    ("classify", "classify", "classify"), ("snli", "classify", "classify"), ("vqa", "vqa", "vqa"),
+    ("pair_classify", "classify", "pair_classify"), ("nlvr2", "classify", "pair_classify"),
+    ("caption", "retrieval", "irtr_itm_itc")])
+def test_own_tables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, config: str, task: str) -> None:
+    """The description of the tables decides the experiment."""
+    (tmp_path / "my-shop.json").write_text(json.dumps({"kind": kind}))
+    command, = commands("finetune", "my-shop", "trained", "--max_steps", "3", DATA_ROOT=str(tmp_path))
+    args, experiment = command.parse(monkeypatch)
+    assert experiment.source == str(ROOT / f"configs/finetune_{config}.json") and experiment.task.name == task
+    assert experiment.data.datasets == ("my-shop",) and not {*experiment.given} - {"datasets"}
+    assert (args.checkpoint_path, args.data_root, args.output_dir) == ("trained", str(tmp_path), "output/my-shop")
+    assert (args.max_steps, args.do_train, args.do_eval, args.do_predict) == (3, True, True, True)
+    check_run(experiment, get_task(experiment.task), args)
+
+
+def test_own_tables_without_a_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The released model; and pre-training goes on with captions if its experiment is asked for."""
+    (tmp_path / "mine.json").write_text(json.dumps({"kind": "caption"}))
+    command, = commands("finetune", "mine", "--seed", "5", DATA_ROOT=str(tmp_path), OUTPUT="out",
+                        CONFIG=str(ROOT / "configs/finetune_pretrain.json"))
+    args, experiment = command.parse(monkeypatch)
+    assert (args.checkpoint_path, args.output_dir, args.seed) == (BASE, "out", 5)
+    assert experiment.task.name == "pretrain" and not args.do_predict
+    check_run(experiment, get_task(experiment.task), args)
+
+
+@pytest.mark.parametrize(("words", "content", "message"), [
+    ((), None, "name your tables: bash scripts/finetune.sh NAME [CHECKPOINT]"),
+    (("mine",), None, "mine.json does not exist; make it with python -m bridgetower.preparation table"),
+    (("mine",), "{}", "mine.json does not describe tables"),
+    (("mine",), '{"kind": "sound"}', "holds sound samples; use any of caption, classify, pair_classify and vqa")])
+def test_refusals_of_own_tables(tmp_path: Path, words: tuple[str, ...], content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "mine.json").write_text(content)
+    result = run("finetune", *words, DATA_ROOT=str(tmp_path))
+    assert result.returncode == 2 and message in result.stderr.splitlines()[-1] and not result.stdout
+
+
 def test_towers_and_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint replaces the towers; nothing means random weights."""
     for environment, expected in (({"IMAGE_TOWER": "clip.pt"}, (None, "clip.pt", "FacebookAI/roberta-base")),
@@ -304,7 +343,7 @@ def test_every_script_explains_itself() -> None:
     for path in sorted((ROOT / "scripts").glob("*.sh")):
         if path.stem in others:
             continue
-        assert path.stem in {*SCRIPTS, "ablation", "ftfpt_base_cifar", "ftfpt_base_glue"}
+        assert path.stem in {*SCRIPTS, "finetune", "ablation", "ftfpt_base_cifar", "ftfpt_base_glue"}
         lines = path.read_text(encoding="utf-8").splitlines()
         assert lines[0] == "#!/usr/bin/env bash" and lines[1].startswith("# ")
         assert any(f"bash scripts/{path.name}" in line for line in lines)

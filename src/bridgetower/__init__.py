@@ -22,6 +22,7 @@ _EXPORTS = {
     "BridgeTowerForContrastiveLearning": "modules",
     "BridgeTowerForQuestionAnswering": "modules",
     "BridgeTowerForVisualEntailment": "modules",
+    "BridgeTowerForImageAndTextClassification": "modules",
     "BridgeTowerForImagesAndTextClassification": "modules",
     "BridgeTowerForContrastiveRetrieval": "modules",
     "BridgeTowerForRetrievalRanking": "modules",

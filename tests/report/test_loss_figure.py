@@ -18,6 +18,8 @@ POINT = Curve([10], [0.5])
         {"one run": {"loss": LOSS}},
         {"no loss": {"eval_vqa_score": POINT}},
         {"neither": {"learning_rate": LOSS}},
+        {"retrieval": {"eval_r_mean": Curve([10, 20], [40.0, 60.0]), "eval_ir_mean": POINT}},
+        {"classes": {"eval_classify_macro_f1": POINT, "eval_classify_auc": POINT}},
         {"many": {f"part{number}_loss": LOSS for number in range(20)}},
     ],
     ids=lambda runs: next(iter(runs)),

@@ -77,7 +77,7 @@ class SampleRecord:
     Attributes:
         table_name, row: the arrow table and the row in it.
         text: None in image_only mode.
-        identifier: the text's own one in `identifiers`, else the row's `identifier` or `image_id`, as a string; None
+        identifier: the sample's own one in `identifiers`, else the row's `identifier` or `image_id`, as a string; None
             where the table has none of them.
         question_id: of a VQA question.
         answers: stored answer strings of this text; empty where there are none.
@@ -159,7 +159,8 @@ class ImageTextDataset:
         position = int(source.sample_texts[index - start])
         _, table, local = source.locate(row)
         own = source.cell("identifiers", row)
-        names = (own[position] if own and position >= 0 else None, source.cell("identifier", row),
+        # Pictures without texts have one identifier; where there are several, they belong to the texts.
+        names = (own[position] if own and (position >= 0 or len(own) == 1) else None, source.cell("identifier", row),
                  source.cell("image_id", row))
         identifier = next((str(name) for name in names if name is not None), None)
         question_ids, answers = source.cell("question_id", row), source.cell("answers", row)

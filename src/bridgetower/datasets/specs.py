@@ -77,10 +77,14 @@ class DatasetSpec:
         return self.kind in ("nlvr2", "pair_classify")
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes by id; empty for data sets without classes."""
+        return self.classes or _CLASSES.get(self.kind, ())
+
+    @property
     def label_ids(self) -> dict[Any, int]:
         """The id of each class, by what the tables hold of it: its name for pairs of pictures, else the id itself."""
-        names = self.classes or _CLASSES.get(self.kind, ())
-        return {name if self.holds_pairs else index: index for index, name in enumerate(names)}
+        return {name if self.holds_pairs else index: index for index, name in enumerate(self.class_names)}
 
 
 def _karpathy(key: str, train: tuple[str, ...], clean_train: tuple[str, ...] | None = None) -> DatasetSpec:

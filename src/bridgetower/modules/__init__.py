@@ -9,6 +9,7 @@ A candidates of all processes, F false captions, R selected rows, P pairs to sco
 
 from .bt_module import BridgeTowerModel
 from .classification import (
+    BridgeTowerForImageAndTextClassification,
     BridgeTowerForImagesAndTextClassification,
     BridgeTowerForQuestionAnswering,
     BridgeTowerForVisualEntailment,
@@ -25,8 +26,8 @@ from .ranking import BridgeTowerForRetrievalRanking
 from .single_tower import BridgeTowerForImageClassification, BridgeTowerForSequenceClassification
 
 __all__ = ["BridgeTowerForContrastiveLearning", "BridgeTowerForContrastiveRetrieval",
-           "BridgeTowerForImageAndTextRetrieval", "BridgeTowerForImageClassification",
-           "BridgeTowerForImagesAndTextClassification", "BridgeTowerForMaskedLM", "BridgeTowerForPreTraining",
-           "BridgeTowerForQuestionAnswering", "BridgeTowerForRetrievalRanking", "BridgeTowerForSequenceClassification",
-           "BridgeTowerForVisualEntailment", "BridgeTowerModel", "BridgeTowerPretrainedModel", "LoadReport",
-           "load_into"]
+           "BridgeTowerForImageAndTextClassification", "BridgeTowerForImageAndTextRetrieval",
+           "BridgeTowerForImageClassification", "BridgeTowerForImagesAndTextClassification", "BridgeTowerForMaskedLM",
+           "BridgeTowerForPreTraining", "BridgeTowerForQuestionAnswering", "BridgeTowerForRetrievalRanking",
+           "BridgeTowerForSequenceClassification", "BridgeTowerForVisualEntailment", "BridgeTowerModel",
+           "BridgeTowerPretrainedModel", "LoadReport", "load_into"]

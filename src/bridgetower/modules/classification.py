@@ -1,4 +1,4 @@
-"""Classifiers of image-text pairs: visual question answering, visual entailment, and NLVR2's pairs of images."""
+"""Classifiers of image-text pairs: question answering, visual entailment, own classes, and pairs of images."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .heads import Classifier
 from .outputs import ClassifierOutput
 from .pretrained import BridgeTowerPretrainedModel
 
-__all__ = ["BridgeTowerForImagesAndTextClassification", "BridgeTowerForQuestionAnswering",
-           "BridgeTowerForVisualEntailment"]
+__all__ = ["BridgeTowerForImageAndTextClassification", "BridgeTowerForImagesAndTextClassification",
+           "BridgeTowerForQuestionAnswering", "BridgeTowerForVisualEntailment"]
 
 
 class _Classifier(BridgeTowerPretrainedModel):
@@ -95,31 +95,35 @@ class BridgeTowerForVisualEntailment(_PairClassifier):
     required_settings = {"num_labels": 3}
 
 
+class BridgeTowerForImageAndTextClassification(_PairClassifier):
+    """Sorts images with a text into the `config.num_labels` classes of a user's own data."""
+
+
 class BridgeTowerForImagesAndTextClassification(_Classifier):
-    """Says whether a text is false (0) or true (1) of two images (NLVR2).
+    """Sorts pairs of images with a text into `config.num_labels` classes: false (0) and true (1) of NLVR2, or a user's.
 
     The text is paired with each image, which have token types 1 and 2, and the head reads both pooled vectors.
     """
 
     num_images = 2
-    required_settings = {"num_labels": 2, "token_type_vocab_size": 3}
+    required_settings = {"token_type_vocab_size": 3}
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
                 labels: Tensor | None = None, image_rows: Tensor | None = None, *, token_type_ids: Tensor | None = None,
                 pixel_mask: Tensor | None = None, return_dict: bool | None = None) -> ClassifierOutput | tuple:
-        """Score [false, true] for each text and its two images.
+        """Score the classes of each text and its two images.
 
         Args:
             input_ids: (B, L) texts.
             attention_mask: (B, L), 1 = real token.
             pixel_values: (B, 2, 3, S, S), or (M, 2, 3, S, S) with `image_rows`.
-            labels: (B,), 1 = true.
+            labels: (B,) classes.
             image_rows: (B,) which two images each text is about, when texts share them.
             token_type_ids, pixel_mask: accepted and not read, see `BridgeTowerModel.forward`.
             return_dict: False returns the fields that are not None as a tuple.
 
         Returns:
-            `logits` (B, 2), and `loss` with labels.
+            `logits` (B, C), and `loss` with labels.
 
         Raises:
             ValueError: when there are not two images per text.

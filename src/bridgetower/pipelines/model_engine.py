@@ -30,8 +30,9 @@ __all__ = ["ModelEngine", "ModelFeatures", "OneTowerEngine", "TwoImagesEngine", 
 
 _NLVR2 = "BridgeTowerForImagesAndTextClassification"
 _FIXED_LABELS = {"BridgeTowerForImageAndTextRetrieval": ["no match", "match"],
-                 "BridgeTowerForVisualEntailment": ["contradiction", "neutral", "entailment"],
-                 _NLVR2: ["False", "True"]}
+                 "BridgeTowerForVisualEntailment": ["contradiction", "neutral", "entailment"]}
+#: Of classes whose checkpoints may name others.
+_DEFAULT_LABELS = {_NLVR2: ["False", "True"]}
 _CONTRASTIVE = ("BridgeTowerForContrastiveLearning", "BridgeTowerForContrastiveRetrieval", "BridgeTowerForPreTraining")
 _OUTPUTS = {"BridgeTowerForRetrievalRanking": "scores", "BridgeTowerForContrastiveRetrieval": "scores",
             "BridgeTowerForContrastiveLearning": "vectors", "BridgeTowerForPreTraining": "vectors"}
@@ -79,7 +80,8 @@ class ModelEngine:
         self.model_class = type(model).__name__
         self.output: Any = _OUTPUTS.get(self.model_class, "logits")
         self.has_vectors = self.model_class in _CONTRASTIVE
-        self.labels = _FIXED_LABELS.get(self.model_class) or _named_labels(self.config)
+        self.labels = (_FIXED_LABELS.get(self.model_class) or _named_labels(self.config)
+                       or _DEFAULT_LABELS.get(self.model_class))
         self.temperature = _temperature(model)
 
     @cached_property

@@ -51,13 +51,15 @@ _CHOICES: dict[str, tuple[Served, ...]] = {
     "zero-shot-image-classification": (*_CONTRASTIVE, _RANKING, _ITM),
     "image-text-classification": (Served("BridgeTowerForQuestionAnswering", _CLASSIFIER),
                                   Served("BridgeTowerForVisualEntailment", _CLASSIFIER),
+                                  Served("BridgeTowerForImageAndTextClassification", _CLASSIFIER),
                                   Served("BridgeTowerForImagesAndTextClassification", _CLASSIFIER)),
     "feature-extraction": (*_CONTRASTIVE, Served("BridgeTowerModel", ("text_projection.", "image_projection."))),
     "image-classification": (Served("BridgeTowerForImageClassification", ("image_tower.", "classifier.weight")),),
     "text-classification": (Served("BridgeTowerForSequenceClassification", ("text_tower.", "classifier.dense.")),),
 }
 #: Classes whose heads look like those of another: only a checkpoint that names them is theirs.
-_NAMED_ONLY = {"BridgeTowerForVisualEntailment", "BridgeTowerForImagesAndTextClassification"}
+_NAMED_ONLY = {"BridgeTowerForVisualEntailment", "BridgeTowerForImageAndTextClassification",
+               "BridgeTowerForImagesAndTextClassification"}
 
 
 def check_task(task: str) -> None:

@@ -1,4 +1,4 @@
-"""The picture of a training: losses above, accuracies below, one column for each run."""
+"""The picture of a training: losses above, what the task measures below, one column for each run."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from bridgetower.report.curves import Curve
-from bridgetower.report.figure import COLORS, FAINT, INK, new_figure, save_figure
+from .curves import Curve
+from .figure import COLORS, FAINT, INK, new_figure, save_figure
 
-_ACCURACIES = ("accuracy", "score")
+#: Ends of the names of measures between 0 and 1, whatever the task.
+_MEASURES = ("accuracy", "score", "f1", "auc", "matthews", "pearson", "spearman")
+#: The same for measures in percent: the mean recalls of retrieval.
+_PERCENTAGES = ("r_mean",)
 _WORDS = {"mlm": "MLM", "itm": "ITM", "itc": "ITC", "vqa": "VQA"}
 
 
 def plot_loss_curves(runs: Mapping[str, Mapping[str, Curve]], path: Path) -> None:
-    """Draw the losses and accuracies of some runs and save them as a PNG.
+    """Draw the losses and measures of some runs, of any task, and save them as a PNG.
 
     Training values are lines (thin as logged, bold smoothed), evaluation values dots joined by dashes. The loss and the
-    accuracy of one objective have one colour.
+    accuracy of one objective have one colour. Recalls are drawn as fractions.
 
     Args:
         runs: for each run its title and its curves by logged name (`read_curves`).
@@ -30,11 +33,12 @@ def plot_loss_curves(runs: Mapping[str, Mapping[str, Curve]], path: Path) -> Non
     for (title, curves), (losses, accuracies) in zip(runs.items(), grid.T, strict=True):
         color_of: dict[str, str] = {}
         _draw(losses, {name: curve for name, curve in curves.items() if _is_loss(name)}, color_of)
-        _draw(accuracies, {name: curve for name, curve in curves.items() if name.endswith(_ACCURACIES)}, color_of)
+        _draw(accuracies, _measures(curves), color_of)
         losses.set_title(title, fontsize=13, fontweight="bold", color=INK, loc="left")
         losses.set_ylabel("loss", color=INK)
         losses.set_ylim(bottom=0)
-        accuracies.set_ylabel("accuracy", color=INK)
+        recalls = any(name.endswith(_PERCENTAGES) for name in curves)
+        accuracies.set_ylabel("recall" if recalls else "accuracy", color=INK)
         accuracies.set_ylim(0, 1.03)
         accuracies.set_xlabel("step", color=INK)
         accuracies.sharex(losses)
@@ -44,6 +48,13 @@ def plot_loss_curves(runs: Mapping[str, Mapping[str, Curve]], path: Path) -> Non
 def _is_loss(name: str) -> bool:
     # train_loss is the mean over a whole run, not a point of a curve.
     return name.endswith("loss") and name != "train_loss"
+
+
+def _measures(curves: Mapping[str, Curve]) -> dict[str, Curve]:
+    """The curves between 0 and 1 that say how well a model does."""
+    fractions = {name: curve for name, curve in curves.items() if name.endswith(_MEASURES)}
+    return fractions | {name: Curve(curve.steps, [value / 100 for value in curve.values])
+                        for name, curve in curves.items() if name.endswith(_PERCENTAGES)}
 
 
 def _draw(axes: Axes, curves: Mapping[str, Curve], color_of: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ from .base import Evaluation, Labels, Task
 from .cifar import Cifar
 from .glue import Glue
 from .irtr import ContrastiveRetrieval, RankingRetrieval
+from .own_classes import OwnClasses, OwnPairClasses
 from .pair_classes import NLVR2, VisualEntailment
 from .pretrain import PreTraining
 from .vqa_task import VisualQuestionAnswering
@@ -15,7 +16,7 @@ __all__ = ["TASKS", "Evaluation", "Labels", "Task", "get_task"]
 #: Name in experiment files -> the task.
 TASKS: dict[str, Task] = {task.name: task for task in (
     PreTraining(), VisualQuestionAnswering(), VisualEntailment(), NLVR2(), RankingRetrieval(), ContrastiveRetrieval(),
-    Cifar(), Glue())}
+    OwnClasses(), OwnPairClasses(), Cifar(), Glue())}
 
 
 def get_task(settings: TaskSettings) -> Task:

@@ -12,6 +12,7 @@ from paddle import Tensor
 
 from ..config import BridgeTowerConfig
 from ..datasets import DATASETS, AnswerVocabulary, DatasetOptions, build_dataset
+from ..datasets.source import Mode
 from ..datasets.specs import dataset_spec
 from ..experiment import DataSettings, Experiment, SettingsError, TaskSettings
 from ..modules import BridgeTowerPretrainedModel
@@ -71,6 +72,7 @@ class Task:
         selected_by: the metrics whose sum selects the best checkpoint, higher is better.
         data_kind: what its data sets must hold, see `DatasetSpec`; None when the task opens data of its own.
         shares_images: whether evaluation runs each image of a batch through its tower once.
+        mode: what a sample of the data sets consists of, see `DatasetOptions`.
         reads_text, reads_images: what a sample holds; without text there is no tokenizer.
         classes: names of the classes, where they are always the same.
         prediction_file: name of the prediction file in the output folder; None when there are no predictions, and
@@ -79,13 +81,14 @@ class Task:
     """
 
     name: ClassVar[str]
-    model: ClassVar[type[BridgeTowerPretrainedModel]]
+    model: type[BridgeTowerPretrainedModel]
     selected_by: ClassVar[tuple[str, ...]]
     data_kind: ClassVar[str | None] = None
     shares_images: bool = False
-    reads_text: ClassVar[bool] = True
-    reads_images: ClassVar[bool] = True
-    classes: ClassVar[tuple[str, ...]] = ()
+    mode: Mode = "pairs"
+    reads_text: bool = True
+    reads_images: bool = True
+    classes: tuple[str, ...] = ()
     prediction_file: ClassVar[str | None] = None
     scores_predictions: ClassVar[bool] = False
 
@@ -93,6 +96,15 @@ class Task:
     def writes_predictions(self) -> bool:
         """Whether the task has predictions to write."""
         return self.prediction_file is not None
+
+    def for_data(self, experiment: Experiment, data_root: str) -> Task:
+        """The task as the data sets of an experiment need it; by default it is the same for all of them.
+
+        Args:
+            experiment: its `data` section names the data sets.
+            data_root: folder of the files.
+        """
+        return self
 
     def objectives(self, settings: TaskSettings) -> frozenset[str]:
         """The objectives that the data must serve: `mlm` masks words, `itm` draws false images."""
@@ -134,7 +146,8 @@ class Task:
         options = DatasetOptions(
             image_size=settings.image_size,
             transform_keys=(settings.train_transform if training else settings.eval_transform,),
-            training=training, draw_false_image=int("itm" in self.objectives(experiment.task)), seed=seed,
+            training=training, mode=self.mode, seed=seed,
+            draw_false_image=int("itm" in self.objectives(experiment.task)),
             draw_false_text=self.num_false_texts(experiment.task), debug_limit=settings.debug_limit,
             clean_splits=settings.clean_splits, vqa_extra_train_tables=settings.vqa_extra_train_tables,
             max_unreadable_images=settings.max_unreadable_images)
@@ -142,7 +155,7 @@ class Task:
 
     def labels(self, experiment: Experiment, datasets: Mapping[str, Any], data_root: str,
                trained: BridgeTowerConfig | None, source: str) -> Labels:
-        """The classes of the run.
+        """The classes of the run; by default those of the task.
 
         Args:
             experiment: of the run.
@@ -152,7 +165,7 @@ class Task:
                 known.
             source: what to call that checkpoint in messages.
         """
-        return Labels(names=AnswerVocabulary(dict(enumerate(self.classes))))
+        return Labels(len(self.classes) or None, AnswerVocabulary(dict(enumerate(self.classes))))
 
     def freeze(self, model: Any, settings: TaskSettings) -> None:
         """Exclude parameters of a new model from training; by default none."""
@@ -204,6 +217,15 @@ class Task:
         if self.scores_predictions:
             values |= self.score(predictions, evaluation.dataset)
         return values, predictions
+
+    def write_details(self, folder: Path, prefix: str, columns: dict[str, np.ndarray]) -> None:
+        """Write what a run over a dataset found beside its metrics; by default nothing.
+
+        Args:
+            folder: the output folder.
+            prefix: beginning of the file names, eval or test.
+            columns: the predictions of all processes, where the metrics need them (`scores_predictions`).
+        """
 
     def selection_value(self, metrics: Mapping[str, float]) -> float:
         """The value that selects the best checkpoint, higher is better."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from .metrics import Metrics
 from .predictions import PredictionSource, write_class_predictions
 
 __all__ = ["NLVR2", "VisualEntailment"]
+
+logger = logging.getLogger(__name__)
 
 
 class _PairClasses(Task):
@@ -67,3 +70,11 @@ class NLVR2(_PairClasses):
     data_kind = "nlvr2"
     classes = ("False", "True")
     prediction_file = "nlvr2_predictions.csv"
+
+    def write(self, output: Path, columns: dict[str, np.ndarray], source: PredictionSource) -> None:
+        """Write the file that NLVR2's evaluation script reads, which needs an identifier of each sentence."""
+        identifiers = write_class_predictions(output, columns, source, self.classes)
+        if any(identifiers) and len(set(identifiers)) < len(identifiers):
+            logger.warning("%s: several texts have one identifier, as the tables name image pairs only; for NLVR2's "
+                           "evaluation script make the tables again with python -m bridgetower.preparation nlvr2",
+                           output)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,6 @@ from ..files import write_json, write_text
 
 __all__ = ["AnswerNames", "Columns", "PredictionSource", "write_class_predictions", "write_recall_table",
            "write_vqa_submission"]
-
-logger = logging.getLogger(__name__)
 
 
 class Columns:
@@ -78,31 +75,35 @@ def write_vqa_submission(path: Path, columns: dict[str, np.ndarray], source: Pre
 
 
 def write_class_predictions(path: Path, columns: dict[str, np.ndarray], source: PredictionSource,
-                            classes: Sequence[str]) -> None:
-    """Write one line per text as CSV: identifier, prediction, table, row, text, and the score of each class.
+                            classes: Sequence[str]) -> list[str]:
+    """Write one line per sample as CSV: identifier, prediction, table, row, text, and the score of each class.
 
     NLVR2's evaluation script reads the first two columns. Visual entailment has no identifiers.
 
     Args:
         path: the file.
-        columns: `sample_index` (Q,) and `scores` (Q, C), probabilities.
+        columns: `sample_index` (Q,) and `scores` (Q, C), probabilities; `labels` (Q,) add a column `label` with the
+            right classes.
         source: says where each sample comes from.
         classes: names of the C classes.
+
+    Returns:
+        The identifiers; empty strings where the tables have none.
     """
     _, first = np.unique(columns["sample_index"], return_index=True)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["identifier", "prediction", "table", "row", "text", *classes])
+    right = [[classes[label]] for label in columns["labels"][first]] if "labels" in columns else [[]] * len(first)
+    writer.writerow(["identifier", "prediction", *(["label"] if "labels" in columns else []), "table", "row", "text",
+                     *classes])
     identifiers = []
-    for sample, scores in zip(columns["sample_index"][first], columns["scores"][first], strict=True):
+    for sample, scores, label in zip(columns["sample_index"][first], columns["scores"][first], right, strict=True):
         record = source.dataset.record(int(sample))
         identifiers.append(record.identifier or "")
-        writer.writerow([identifiers[-1], classes[int(scores.argmax())], record.table_name, record.row, record.text,
-                         *(f"{score:.6f}" for score in scores)])
-    if any(identifiers) and len(set(identifiers)) < len(identifiers):
-        logger.warning("%s: several texts have one identifier, as the tables name image pairs only; for NLVR2's "
-                       "evaluation script make the tables again with python -m bridgetower.preparation nlvr2", path)
+        writer.writerow([identifiers[-1], classes[int(scores.argmax())], *label, record.table_name, record.row,
+                         record.text, *(f"{score:.6f}" for score in scores)])
     write_text(path, text.getvalue())
+    return identifiers
 
 
 def write_recall_table(path: Path, columns: dict[str, np.ndarray]) -> None:

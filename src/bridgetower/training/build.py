@@ -17,7 +17,7 @@ from ..inputs.processor import BridgeTowerImageProcessor, BridgeTowerProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
 from ..modules import BridgeTowerPretrainedModel, load_into
 from ..modules.loading import HEADS
-from ..tasks import TASKS, Labels, Task, get_task
+from ..tasks import TASKS, Labels, Task
 from .arguments import BridgeTowerTrainingArguments
 from .model_config import build_config
 
@@ -61,9 +61,11 @@ def check_run(experiment: Experiment, task: Task, args: BridgeTowerTrainingArgum
     """Refuse what would only fail after the training.
 
     Raises:
-        SettingsError: predictions of a task that has none, nothing trained to evaluate, weights named twice, or a
-            final rate above the first.
+        SettingsError: no data set, predictions of a task that has none, nothing trained to evaluate, weights named
+            twice, or a final rate above the first.
     """
+    if not experiment.data.datasets:
+        raise SettingsError(f"{experiment.source}: data.datasets is empty; name a data set, for instance [\"vqa\"]")
     if args.do_predict and not task.writes_predictions:
         writing = ", ".join(name for name, other in TASKS.items() if other.writes_predictions)
         raise SettingsError(f"--do_predict: task {experiment.task.name!r} has no predictions to write; leave the flag "
@@ -88,12 +90,13 @@ def _check_schedule(experiment: Experiment, args: BridgeTowerTrainingArguments) 
                             "--lr_end 0, or --lr_scheduler_type constant for a rate that stays")
 
 
-def build_data(experiment: Experiment, splits: list[str], data_root: str, tokenizer: BridgeTowerTokenizer | None,
-               seed: int, weights: Weights | None = None) -> Data:
+def build_data(experiment: Experiment, task: Task, splits: list[str], data_root: str,
+               tokenizer: BridgeTowerTokenizer | None, seed: int, weights: Weights | None = None) -> Data:
     """Open the splits that a run needs.
 
     Args:
         experiment: says which.
+        task: that of the data sets, see `Task.for_data`.
         splits: any of train, val, test.
         data_root: folder of the files.
         tokenizer: None for a task that reads no texts.
@@ -103,11 +106,9 @@ def build_data(experiment: Experiment, splits: list[str], data_root: str, tokeni
 
     Raises:
         FileNotFoundError: when an arrow file is missing; the message says which command makes it.
-        SettingsError: when no data set is named.
+        SettingsError: data sets or settings that the task cannot use.
     """
-    settings, task = experiment.data, get_task(experiment.task)
-    if not settings.datasets:
-        raise SettingsError(f"{experiment.source}: data.datasets is empty; name a data set, for instance [\"vqa\"]")
+    settings = experiment.data
     if settings.texts_per_image < 1 or (settings.texts_per_image > 1 and not task.shares_images):
         sharing = ", ".join(name for name, other in TASKS.items() if other.shares_images)
         raise SettingsError(f"{experiment.source}: data.texts_per_image={settings.texts_per_image} must be 1 for the "
@@ -128,14 +129,14 @@ def build_data(experiment: Experiment, splits: list[str], data_root: str, tokeni
                 Collator(share_images=task.shares_images, **common), labels)
 
 
-def build_processor(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None
+def build_processor(experiment: Experiment, task: Task, tokenizer: BridgeTowerTokenizer | None
                     ) -> BridgeTowerProcessor | BridgeTowerImageProcessor | BridgeTowerTokenizer:
     """What makes inputs of pictures and texts as the run's evaluation does, to be saved with its models.
 
     Raises:
         SettingsError: an unknown transform, or a random one.
     """
-    settings, task = experiment.data, get_task(experiment.task)
+    settings = experiment.data
     if tokenizer is not None and not task.reads_images:
         return tokenizer
     try:
@@ -145,13 +146,14 @@ def build_processor(experiment: Experiment, tokenizer: BridgeTowerTokenizer | No
     return images if tokenizer is None else BridgeTowerProcessor(images, tokenizer)
 
 
-def build_model(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, data: Data,
+def build_model(experiment: Experiment, task: Task, tokenizer: BridgeTowerTokenizer | None, data: Data,
                 weights: Weights | None, new_heads: bool = True, new_classifier: bool = False
                 ) -> BridgeTowerPretrainedModel:
     """The run's model, with the weights of a checkpoint where there is one.
 
     Args:
         experiment: see `build_config`.
+        task: see `build_data`.
         tokenizer: see `build_config`.
         data: knows the classes.
         weights: None: the model begins with random weights.
@@ -162,8 +164,7 @@ def build_model(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, 
         SettingsError: see `build_config`.
         ValueError: when the checkpoint does not fit; the message says which keys.
     """
-    config = build_config(experiment, tokenizer, data.labels.count, weights.config if weights else None)
-    task = get_task(experiment.task)
+    config = build_config(experiment, tokenizer, data.labels.count, weights.config if weights else None, task)
     model = task.model(config)
     model.config.name_labels(data.labels.names.answers)
     if weights is not None:

@@ -9,7 +9,7 @@ from ..config import BridgeTowerConfig, tower_settings
 from ..experiment import Experiment, SettingsError
 from ..inputs.tokenizer import BridgeTowerTokenizer
 from ..known import IMAGE_TOWERS, TEXT_TOWERS, KnownTower, nearest
-from ..tasks import get_task
+from ..tasks import Task, get_task
 
 __all__ = ["build_config"]
 
@@ -49,15 +49,16 @@ def _bare_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None,
 
 
 def build_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, num_labels: int | None,
-                 stored: BridgeTowerConfig | None = None) -> BridgeTowerConfig:
+                 stored: BridgeTowerConfig | None = None, task: Task | None = None) -> BridgeTowerConfig:
     """The configuration of the run's model.
 
     Args:
         experiment: what its `model` section leaves out, the checkpoint's configuration says; without a checkpoint its
             `new_model` section does.
         tokenizer: a text tower without `vocab_size` gets the tokenizer's; None for a task that reads no texts.
-        num_labels: answers of a VQA model.
+        num_labels: answers of a VQA model, or classes.
         stored: the configuration of the checkpoint the run starts from.
+        task: that of the run's data sets; None: the experiment's.
 
     Raises:
         SettingsError: settings that no model can have, or a vocabulary that is not the tokenizer's.
@@ -77,4 +78,4 @@ def build_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None,
             f"{source}: data.tokenizer={experiment.data.tokenizer!r} has {tokenizer.vocab_size} words and padding id "
             f"{tokenizer.pad_token_id}, the text tower {text.vocab_size} and {text.pad_token_id}; use the tokenizer "
             "that the tower was trained with")
-    return get_task(experiment.task).model_config(base, experiment.task, num_labels)
+    return (task or get_task(experiment.task)).model_config(base, experiment.task, num_labels)

@@ -48,16 +48,17 @@ def prepare(argv: list[str]) -> Callable[[], int]:
     report_rates(args, experiment)
     task = get_task(experiment.task)
     check_run(experiment, task, args)
+    task = task.for_data(experiment, args.data_root)
     resume = checkpoint_to_resume(args)
     wanted = {"train": args.do_train, "val": args.do_eval, "test": args.do_predict}
     splits = [split for split, is_wanted in wanted.items() if is_wanted]
     tokenizer = BridgeTowerTokenizer.from_pretrained(experiment.data.tokenizer) if task.reads_text else None
-    processor = build_processor(experiment, tokenizer)
+    processor = build_processor(experiment, task, tokenizer)
     checkpoint = resume or args.checkpoint_path
     weights = Weights.read(checkpoint) if checkpoint else None
-    data = build_data(experiment, splits, args.data_root, tokenizer, args.seed, weights)
+    data = build_data(experiment, task, splits, args.data_root, tokenizer, args.seed, weights)
     set_seed(args.seed)
-    model = build_model(experiment, tokenizer, data, weights, new_heads=args.do_train and not resume,
+    model = build_model(experiment, task, tokenizer, data, weights, new_heads=args.do_train and not resume,
                         new_classifier=args.new_classifier and not resume)
     if weights is None:
         load_towers(model, args.image_tower, args.text_tower)

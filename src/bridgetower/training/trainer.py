@@ -262,7 +262,9 @@ class BridgeTowerTrainer(Trainer):
     def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
                  ) -> dict[str, float]:
         """Measure the model on a dataset by the task's metrics, over all processes."""
-        metrics, _ = self._run(self.get_eval_dataloader(eval_dataset), metric_key_prefix, with_predictions=False)
+        metrics, columns = self._run(self.get_eval_dataloader(eval_dataset), metric_key_prefix, with_predictions=False)
+        if self.is_world_process_zero():
+            self.task.write_details(Path(self.args.output_dir), metric_key_prefix, columns)
         self.log(metrics)
         return metrics
 
@@ -280,6 +282,7 @@ class BridgeTowerTrainer(Trainer):
         if self.is_world_process_zero():
             file = Path(self.args.output_dir) / str(self.task.prediction_file)
             self.task.write(file, columns, PredictionSource(test_dataset, self.answers))
+            self.task.write_details(Path(self.args.output_dir), metric_key_prefix, columns)
             logger.info("%d predictions in %s", len(next(iter(columns.values()))), file)
         return metrics
 

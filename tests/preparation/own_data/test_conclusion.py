@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bridgetower.preparation.own_data.conclusion import EXPERIMENTS, describe, next_command
+from bridgetower.preparation.own_data.conclusion import describe, next_command
 from bridgetower.tasks import get_task
+from bridgetower.tasks.own_classes import OwnClasses
 from bridgetower.training.arguments import parse_arguments
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -21,20 +26,29 @@ def description(kind: str, **changes: Any) -> dict[str, Any]:
             "counts": counts, "left_out": {"bad_rows": 2, "bad_pictures": 0}, **changes}
 
 
-@pytest.mark.parametrize("kind", EXPERIMENTS)
-def test_the_next_command_trains(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    answers = ["yes", "no", "7"] if kind == "vqa" else []
-    words = shlex.split(next_command(description(kind, answers=answers), Path("my data")))
-    assert words[:2] == ["python", "train.py"]
-    arguments, experiment = parse_arguments(words[2:])
-    assert arguments.data_root == "my data" and arguments.do_train and experiment.data.datasets == ("mine",)
-    assert get_task(experiment.task).data_kind == kind and (kind != "vqa" or experiment.task.num_labels == 3)
+@pytest.mark.parametrize(("kind", "name"), [
+    ("caption", "irtr_itm_itc"), ("vqa", "vqa"), ("snli", "classify"), ("nlvr2", "pair_classify"),
+    ("classify", "classify"), ("pair_classify", "pair_classify")])
+def test_the_next_command_trains(kind: str, name: str, tmp_path: Path) -> None:
+    output = tmp_path / "my data"
+    output.mkdir()
+    (output / "mine.json").write_text(json.dumps(description(kind)))
+    result = subprocess.run(["bash", "-c", next_command(description(kind), output)], cwd=ROOT, text=True, check=True,
+                            capture_output=True, env={**os.environ, "DRY_RUN": "1", "PYTHON": sys.executable})
+    words = shlex.split(result.stdout)
+    arguments, experiment = parse_arguments(words[words.index(str(ROOT / "train.py")) + 1:])
+    assert arguments.data_root == str(output) and arguments.do_train and experiment.data.datasets == ("mine",)
+    task = get_task(experiment.task)
+    assert task.name == name and kind in (task.kinds if isinstance(task, OwnClasses) else (task.data_kind,))
+    assert experiment.task.num_labels is None  # as many answers as the tables have
 
 
-@pytest.mark.parametrize("changes", [{"kind": "classify"}, {"tables": {"test": "mine_test"}}])
-def test_what_no_experiment_trains_on_is_checked(changes: dict[str, Any]) -> None:
-    command = next_command({**description("caption"), **changes}, Path("out"))
+def test_the_folder_that_the_script_expects_is_not_named() -> None:
+    assert next_command(description("vqa"), Path("data/own")) == "bash scripts/finetune.sh mine"
+
+
+def test_tables_without_training_are_checked() -> None:
+    command = next_command({**description("caption"), "tables": {"test": "mine_test"}}, Path("out"))
     assert command == "python -m bridgetower.preparation check --source out"
 
 

@@ -7,14 +7,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-#: The experiment that trains on tables of a kind, where there is one.
-EXPERIMENTS = {
-    "caption": "configs/irtr_itm_itc_f30k_config.json",
-    "vqa": "configs/vqav2_config.json",
-    "snli": "configs/snli_ve_config.json",
-    "nlvr2": "configs/nlvr2_config.json",
-}
-_BATCH = 32
+#: Where `scripts/finetune.sh` looks for tables.
+_DATA_ROOT = Path("data/own")
 
 
 def describe(description: Mapping[str, Any], output: Path) -> str:
@@ -33,34 +27,11 @@ def describe(description: Mapping[str, Any], output: Path) -> str:
 
 
 def next_command(description: Mapping[str, Any], output: Path) -> str:
-    """The command that trains on the tables, or that checks them where no experiment reads their kind."""
-    name, experiment = description["name"], EXPERIMENTS.get(description["kind"])
-    if experiment is None or "train" not in description["tables"]:
+    """The command that trains on the tables, or that checks them where none are for training."""
+    if "train" not in description["tables"]:
         return f"python -m bridgetower.preparation check --source {quote(str(output))}"
-    changes = [f'data.datasets=["{name}"]']
-    if description["answers"]:
-        changes.append(f"task.num_labels={len(description['answers'])}")
-    words = [
-        "python",
-        "train.py",
-        "--config_name",
-        experiment,
-        "--data_root",
-        str(output),
-        "--checkpoint_path",
-        "CHECKPOINT",
-        "--output_dir",
-        f"runs/{name}",
-        "--batch_size",
-        str(_BATCH),
-        "--per_device_train_batch_size",
-        "8",
-        "--do_train",
-        "--do_eval",
-        "--set",
-        *changes,
-    ]
-    return " ".join(map(quote, words))
+    root = "" if output == _DATA_ROOT else f"DATA_ROOT={quote(str(output))} "
+    return f"{root}bash scripts/finetune.sh {description['name']}"
 
 
 def _classes(counts: Mapping[str, Any]) -> str:
