@@ -32,10 +32,11 @@ class ByHand:
         self.processor = find_processor(folder, None, self.model.config.vision_config.image_size)
 
     def pixels(self, path: Path) -> paddle.Tensor:
-        return paddle.to_tensor(self.processor(Image.open(path), "np")["pixel_values"])
+        return paddle.to_tensor(self.processor(Image.open(path), return_tensors="np")["pixel_values"])
 
     def words(self, text: str) -> dict[str, paddle.Tensor]:
-        return {name: paddle.to_tensor(rows) for name, rows in self.tokenizer(text).items()}
+        encoded = self.tokenizer([text], return_tensors="np")
+        return {name: paddle.to_tensor(encoded[name]) for name in ("input_ids", "attention_mask")}
 
     @paddle.no_grad()
     def __call__(self, path: Path, text: str) -> Any:
@@ -100,7 +101,7 @@ def test_fill_mask(folder_of: Folders, saved: Folders, pictures: list[Path]) -> 
     texts = ["a <mask> square", "is it [MASK]?", "<mask> is <mask>"]
     for path, text, result in zip(pictures[:3], texts, pipe(pictures[:3], texts, top_k=4), strict=True):
         text = text.replace("[MASK]", "<mask>")
-        ids = by_hand.tokenizer(text)["input_ids"][0]
+        ids = by_hand.words(text)["input_ids"][0].numpy()
         logits = by_hand(path, text).logits[0].numpy()
         places = np.flatnonzero(ids == by_hand.tokenizer.mask_token_id)
         for place, words in zip(places, result if len(places) > 1 else [result], strict=True):

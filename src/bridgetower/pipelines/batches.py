@@ -115,7 +115,7 @@ class PictureReader:
     def _pixels(self, picture: Any, name: str) -> np.ndarray:
         opened = open_picture(picture, name, self.allow_urls)
         try:
-            return self.processor(opened, "np")["pixel_values"][0]
+            return self.processor(opened, return_tensors="np")["pixel_values"][0]
         except (ValueError, TypeError) as error:
             raise UnreadablePictureError(f"{name}: {error}") from error
 

@@ -61,7 +61,8 @@ class ExportedEngine:
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """See `Engine`: B texts -> (B, L) each."""
-        return self.predictor.tokenize(texts)
+        encoded = self.predictor.tokenize(list(texts))
+        return {name: encoded[name] for name in ("input_ids", "attention_mask")}
 
     def encode_text(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> TextFeatures:
         """(B, L) and (B, L) -> features of B texts."""

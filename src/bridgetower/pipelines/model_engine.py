@@ -103,7 +103,9 @@ class ModelEngine:
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """See `Engine`: B texts -> (B, L) each."""
-        return self.tokenizer(texts, padding=True, truncation=True, max_length=self.max_text_len)
+        encoded = self.tokenizer(list(texts), padding=True, truncation=True, max_length=self.max_text_len,
+                                 return_tensors="np")
+        return {name: encoded[name] for name in ("input_ids", "attention_mask")}
 
     @paddle.no_grad()
     def encode_text(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> ModelFeatures:
