@@ -95,8 +95,6 @@ class BridgeTowerTrainer(Trainer):
         self.add_callback(MetricsFile())
         self.add_callback(MovedFolder())
         self.add_callback(self.preemption)
-        if self.args.early_stopping_patience:
-            self.add_callback(EarlyStoppingCallback(self.args.early_stopping_patience))
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
         """Train; a resumed run passes over the batches it has seen without reading them.
@@ -111,8 +109,11 @@ class BridgeTowerTrainer(Trainer):
         self._resumed_from = resume_from_checkpoint
         if resume_from_checkpoint:
             self._first_step = self._step_to_resume(Path(resume_from_checkpoint))
+        if self.args.early_stopping_patience:
+            self.add_callback(EarlyStoppingCallback(self.args.early_stopping_patience))
         with checked_loads(self._first_step):
             result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        self.remove_callback(EarlyStoppingCallback)  # it would look for its metric in those of predictions too
         skipped = sum(all_gather_objects(self.train_dataset.num_unreadable))
         if skipped:
             logger.warning("%d unreadable images were skipped in training; the warnings above name them", skipped)
