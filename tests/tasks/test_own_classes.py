@@ -119,7 +119,7 @@ def test_classes(make: Callable[..., Path], run: Callable[..., Path], tmp_path: 
                                                             "test_confusion.png"}
 
 
-def test_pairs_of_pictures(make: Callable[..., Path], run: Callable[..., Path]) -> None:
+def test_pairs_of_pictures(make: Callable[..., Path], run: Callable[..., Path], tmp_path: Path) -> None:
     """Three classes, so there is no area under a curve; identifiers are the user's own."""
     make("pair_classify", image_1=lambda number: f"{number}.png", text=text, id=lambda number: f"row {number}",
          label=lambda number: "abc"[number % 3])
@@ -127,7 +127,10 @@ def test_pairs_of_pictures(make: Callable[..., Path], run: Callable[..., Path]) 
     config = json.loads((output / "config.json").read_text())
     assert config["architectures"] == ["BridgeTowerForImagesAndTextClassification"]
     assert [*config["id2label"].values()] == ["a", "b", "c"]
-    assert [row["identifier"] for row in predictions(output)] == [f"row {number}" for number in range(12, 16)]
+    rows = predictions(output)
+    assert [row["identifier"] for row in rows] == [f"row {number}" for number in range(12, 16)]
+    for found in pipeline("image-text-classification", output)((str(tmp_path / "12.png"),) * 2, text(12)):
+        assert found["score"] == pytest.approx(float(rows[0][found["label"]]), abs=1e-5)
     metrics = results(output, "eval")
     assert "eval_pair_classify_macro_f1" in metrics and "eval_pair_classify_auc" not in metrics
 
