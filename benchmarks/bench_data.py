@@ -190,7 +190,7 @@ def open_captions(folder: Path) -> Any:
     """The pictures of `write_captions` as a dataset, without their texts."""
     from bridgetower.datasets import DatasetOptions, build_dataset
 
-    options = DatasetOptions(image_size=288, transform_keys=("clip",), mode="image_only")
+    options = DatasetOptions(image_size=288, transform="clip", mode="image_only")
     return build_dataset(["easy_vqa_caption"], "train", folder, options)
 
 

@@ -71,7 +71,7 @@ COUNTERPARTS: dict[str, Read] = {
     "mlm_prob": lambda e, a, c: e.data.mlm_probability,
     "debug_num": lambda e, a, c: e.data.debug_limit,
     "draw_false_image": lambda e, a, c: int("itm" in get_task(e.task).objectives(e.task)),
-    "draw_false_text": lambda e, a, c: e.task.num_false_texts if get_task(e.task).ranks_false_texts else 0,
+    "draw_false_text": lambda e, a, c: get_task(e.task).num_false_texts(e.task),
     "head_hidden_scale": lambda e, a, c: c.head_hidden_scale,
     "patch_size": lambda e, a, c: c.vision_config.patch_size,
     "input_image_embed_size": lambda e, a, c: c.vision_config.hidden_size,

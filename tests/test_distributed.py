@@ -21,7 +21,7 @@ import json, sys
 import numpy as np
 import paddle
 from bridgetower.distributed import all_gather_objects, gather_with_gradient, rank, world_size
-from bridgetower.metrics import Metrics
+from bridgetower.tasks.metrics import Metrics
 from bridgetower.runtime import exit_together
 
 paddle.distributed.init_parallel_env()

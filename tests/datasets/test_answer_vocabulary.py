@@ -14,7 +14,7 @@ def test_collects_training_and_validation(write, questions, captions, tmp_path: 
                               "answer_labels": [[[9, 4]]], "answer_scores": [[[1.0, 0.3]]], "question_id": [[1]]})
     questions("vqav2_val_fix")
     captions("vg", [["a"]])
-    options = DatasetOptions(image_size=8, transform_keys=("clip",))
+    options = DatasetOptions(image_size=8, transform="clip")
     train, val = (build_dataset(["vqa"], split, tmp_path, options) for split in ("train", "val"))
     vocabulary = AnswerVocabulary.from_datasets(train, val, build_dataset(["vg"], "train", tmp_path, options))
     assert vocabulary.answers == {0: "yes", 1: "answer1", 2: "answer2", 4: "first", 9: "late"}

@@ -13,7 +13,7 @@ from bridgetower.inputs.tokenizer import BridgeTowerTokenizer
 
 
 def options(**changes: Any) -> DatasetOptions:
-    return DatasetOptions(**{"image_size": 8, "transform_keys": ("clip",), "training": True, **changes})
+    return DatasetOptions(**{"image_size": 8, "transform": "clip", "training": True, **changes})
 
 
 CAPTIONS = ["a red car", "two dogs and a cat on a road", "a", "dogs", "what color is the car?", "a cat", "road"]
@@ -201,7 +201,7 @@ def test_smaller_pictures_lie_in_the_upper_left(  # type: ignore[no-untyped-def]
 ) -> None:
     sizes = [(64, 64), (96, 64), (64, 96)]
     write("vg", {"image": [picture(n, size) for n, size in enumerate(sizes)], "caption": [["a"]] * 3})
-    dataset = build_dataset(["vg"], "train", tmp_path, options(image_size=64, transform_keys=("pixelbert",)))
+    dataset = build_dataset(["vg"], "train", tmp_path, options(image_size=64, transform="pixelbert"))
     pixels = Collator(tokenizer, 20)(take(dataset, 3))["pixel_values"]
     assert pixels.shape == (3, 3, 96, 96)
     for number, (width, height) in enumerate(sizes):

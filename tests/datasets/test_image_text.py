@@ -16,7 +16,7 @@ from bridgetower.datasets import DatasetOptions, ImageTextDataset, UnreadableIma
 
 
 def options(**changes: Any) -> DatasetOptions:
-    return DatasetOptions(**{"image_size": 8, "transform_keys": ("clip",), **changes})
+    return DatasetOptions(**{"image_size": 8, "transform": "clip", **changes})
 
 
 def texts(dataset: ImageTextDataset) -> list[str | None]:
@@ -148,7 +148,7 @@ def test_nlvr2_views_are_augmented_apart(write, picture, tmp_path: Path) -> None
     same = stream.getvalue()
     write("nlvr2_train", {"image_0": [same], "image_1": [same], "questions": [["q"]], "answers": [["True"]],
                           "identifier": ["x"]})
-    dataset = build_dataset(["nlvr2"], "train", tmp_path, options(transform_keys=("blip_randaug_wc",), training=True))
+    dataset = build_dataset(["nlvr2"], "train", tmp_path, options(transform="blip_randaug_wc", training=True))
     first, second = dataset[0].pixel_values
     assert (first != second).any()
 
@@ -189,7 +189,7 @@ def test_false_image_is_decoded_only_when_asked_for(write, picture, tmp_path: Pa
 
 
 def augmented(path: Path, **changes: Any) -> ImageTextDataset:
-    settings = {"transform_keys": ("blip_randaug_wc",), "training": True, "draw_false_image": 1, "draw_false_text": 2}
+    settings = {"transform": "blip_randaug_wc", "training": True, "draw_false_image": 1, "draw_false_text": 2}
     return build_dataset(["vg"], "train", path, options(**{**settings, **changes}))
 
 
@@ -337,9 +337,3 @@ def test_workers_share_one_count(broken: Path) -> None:
     for worker in workers:
         worker.join()
     assert dataset.num_unreadable == 4
-
-
-def test_more_than_one_view_is_announced(captions, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # type: ignore[no-untyped-def]
-    captions("vg", [["a"]])
-    build_dataset(["vg"], "train", tmp_path, options(transform_keys=("clip", "vit")))
-    assert "ignoring transforms ('vit',)" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 
 from bridgetower.datasets import DATASETS, DatasetOptions, build_dataset
 
-OPTIONS = DatasetOptions(image_size=8, transform_keys=("clip",))
+OPTIONS = DatasetOptions(image_size=8, transform="clip")
 COCO, F30K = "coco_caption_karpathy_", "f30k_caption_karpathy_"
 
 
@@ -62,17 +62,17 @@ def test_several_data_sets_in_order(captions, tmp_path: Path) -> None:  # type: 
 def test_extra_tables_for_vqa_training_only(questions, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     for name in ("vqav2_train_fix", "vqav2_val_fix", "vgqa_train"):
         questions(name)
-    options = DatasetOptions(image_size=8, transform_keys=("clip",), vqa_extra_train_tables=("vgqa_train",))
+    options = DatasetOptions(image_size=8, transform="clip", vqa_extra_train_tables=("vgqa_train",))
     assert build_dataset(["vqa"], "train", tmp_path, options).table_names[-1] == "vgqa_train"
     assert build_dataset(["vqa"], "val", tmp_path, options).table_names == ["vqav2_val_fix"]
-    missing = DatasetOptions(image_size=8, transform_keys=("clip",), vqa_extra_train_tables=("vgqa_val",))
+    missing = DatasetOptions(image_size=8, transform="clip", vqa_extra_train_tables=("vgqa_val",))
     with pytest.raises(FileNotFoundError, match="bridgetower.preparation vgqa "):
         build_dataset(["vqa"], "train", tmp_path, missing)
 
 
 @pytest.mark.parametrize("mode", ["pairs", "image_only", "text_only"])
 def test_split_without_tables_is_empty(mode: str, tmp_path: Path) -> None:
-    options = DatasetOptions(image_size=8, transform_keys=("clip",), mode=mode)  # type: ignore[arg-type]
+    options = DatasetOptions(image_size=8, transform="clip", mode=mode)  # type: ignore[arg-type]
     dataset = build_dataset(["vg", "sbu"], "val", tmp_path, options)
     assert len(dataset) == dataset.num_images == len(dataset.image_rows) == 0
 
@@ -111,7 +111,6 @@ def test_errors_name_what_is_wrong(captions, write, tmp_path: Path) -> None:  # 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"transform_keys": ()}, "transform_keys is empty"),
         ({"mode": "images"}, "mode='images' is unknown"),
         ({"draw_false_image": 2}, "draw_false_image=2"),
         ({"draw_false_text": -1}, "draw_false_text=-1"),
@@ -120,4 +119,4 @@ def test_errors_name_what_is_wrong(captions, write, tmp_path: Path) -> None:  # 
 )
 def test_options_are_checked(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        DatasetOptions(**{"image_size": 8, "transform_keys": ("clip",), **arguments})
+        DatasetOptions(**{"image_size": 8, "transform": "clip", **arguments})

@@ -138,7 +138,7 @@ def test_skipped_batches_pass_the_loader(workers: int, tokenizer) -> None:  # ty
 
 def test_workers_do_not_change_a_batch(captions, tokenizer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     captions("vg", [[f"text {n} a", f"text {n} b"] for n in range(6)])
-    options = DatasetOptions(8, ("blip_randaug_wc",), training=True, draw_false_image=1)
+    options = DatasetOptions(8, "blip_randaug_wc", training=True, draw_false_image=1)
     runs = []
     for workers in (0, 2):
         dataset = build_dataset(["vg"], "train", tmp_path, options)

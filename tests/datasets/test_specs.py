@@ -76,7 +76,7 @@ def test_own_tables_of_another_class_are_refused(captions: Any, write: Any, pict
     for number in range(2):
         write(f"mine_train_{number}", {"image": [picture(number)], "sentences": [[["", f"text {number}"]]],
                                        "labels": [[number * 2]]})
-    dataset = build_dataset(["mine"], "train", tmp_path, DatasetOptions(image_size=32, transform_keys=("clip",)))
+    dataset = build_dataset(["mine"], "train", tmp_path, DatasetOptions(image_size=32, transform="clip"))
     assert dataset.table_names == ["mine_train", "mine_train"] and dataset[0].label == 0
     with pytest.raises(ValueError, match=r"mine_train_1\.arrow row 0: labels\[0\] is 2, expected one of \[0, 1\]"):
         dataset[1]

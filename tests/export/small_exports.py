@@ -65,14 +65,14 @@ def dynamic_results(model: Any, batch: dict[str, np.ndarray], image_rows: list[i
     pixels = pixels.index_select(paddle.to_tensor(image_rows))
     with paddle.no_grad():
         if isinstance(model, BridgeTowerForRetrievalRanking):
-            return {"fused": model(ids.unsqueeze(1), mask.unsqueeze(1), pixels).rank_scores[:, 0].numpy()}
+            return {"fused": model(ids.unsqueeze(1), mask.unsqueeze(1), pixel_values=pixels).rank_scores[:, 0].numpy()}
         if isinstance(model, BridgeTowerForContrastiveRetrieval):
             base = model.bridgetower
             text, image = base.encode_text(ids, mask), base.encode_image(pixels)
             pooled = base.fuse(base.project_text(text), base.project_image(image), mask).pooler_output
             return {"fused": model.match_scores(pooled).numpy(), "text": model.embed_text(text).numpy(),
                     "image": model.embed_image(image).numpy()}
-        output = model(ids, mask, pixels)
+        output = model(ids, mask, pixel_values=pixels)
     if isinstance(model, BridgeTowerForContrastiveLearning):
         return {"fused": output.cross_embeds.numpy(), "text": output.text_embeds.numpy(),
                 "image": output.image_embeds.numpy()}

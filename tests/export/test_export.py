@@ -177,7 +177,7 @@ class TestBadInput:
     @pytest.mark.parametrize(("arguments", "message"), [
         (["{absent}"], "absent"),
         (["{empty}"], "the folder has no weights; expected one of"),
-        (["{itm}", "--task", "vqa"], "no head for task 'vqa' (weights classifier.fc1); it has heads for itm"),
+        (["{itm}", "--task", "vqa"], "no head for task 'vqa' (weights classifier.fc2); it has heads for itm"),
         (["{vqa}", "--task", "retrieval"], "no head for task 'retrieval'"),
         (["{itm}", "--task", "itc"], "task 'itc' is unknown; use one of itm, vqa, snli, mlm, retrieval"),
         (["{pretrain}"], "does not say its task: it has heads for itm, mlm, retrieval; give --task"),

@@ -226,7 +226,7 @@ def test_a_pair_that_was_not_scored_is_not_found() -> None:
 
 def test_no_image_is_decoded_for_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tables(tmp_path)
-    options = DatasetOptions(image_size=32, transform_keys=("clip",), draw_false_text=2, draw_false_image=1)
+    options = DatasetOptions(image_size=32, transform="clip", draw_false_text=2, draw_false_image=1)
     images, texts = gallery_views(build_dataset(["easy_vqa_caption"], "test", tmp_path, options))
     opened: list[str] = []
     plain = source.open_image
@@ -237,7 +237,7 @@ def test_no_image_is_decoded_for_texts(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_galleries_of_a_dataset_hold_each_image_and_each_text_once(tmp_path: Path) -> None:
     write_tables(tmp_path)
-    options = DatasetOptions(image_size=32, transform_keys=("clip",), draw_false_text=2, draw_false_image=1)
+    options = DatasetOptions(image_size=32, transform="clip", draw_false_text=2, draw_false_image=1)
     dataset = build_dataset(["easy_vqa_caption"], "test", tmp_path, options)
     images, texts = gallery_views(dataset)
     assert (len(images), len(texts)) == (NUM_TEST, 2 * NUM_TEST)

@@ -54,7 +54,7 @@ def own_memory():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
-options = DatasetOptions(image_size=32, transform_keys=("clip",))
+options = DatasetOptions(image_size=32, transform="clip")
 build_dataset(["easy_vqa_caption"], "val", sys.argv[1], options)[0]  # what the libraries allocate once
 before, allocated = own_memory(), pa.total_allocated_bytes()
 dataset = build_dataset(["easy_vqa_caption"], "train", sys.argv[1], options)

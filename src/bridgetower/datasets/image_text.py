@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -21,8 +20,6 @@ from .unreadable import UnreadableImageError, UnreadableImages
 
 __all__ = ["DatasetOptions", "ImageTextDataset", "SampleRecord"]
 
-logger = logging.getLogger(__name__)
-
 _MAX_REDRAWS = 100  # in a row, for one sample
 _CACHED_IMAGES = 4  # per process, in evaluation
 _T = TypeVar("_T")
@@ -34,7 +31,7 @@ class DatasetOptions:
 
     Attributes:
         image_size: S in pixels.
-        transform_keys: names of image transforms. Every task reads the first view only, so only it is made.
+        transform: name of an image transform.
         training: whether an unreadable image is replaced (else it is an error) and the epoch changes the draws.
         mode: a sample is a text with its image ("pairs"), an image ("image_only") or a text ("text_only").
         draw_false_image: 1 to draw a non-matching image for each caption, else 0.
@@ -47,7 +44,7 @@ class DatasetOptions:
     """
 
     image_size: int
-    transform_keys: tuple[str, ...]
+    transform: str
     training: bool = False
     mode: Mode = "pairs"
     draw_false_image: int = 0
@@ -59,8 +56,6 @@ class DatasetOptions:
     max_unreadable_images: int = 100
 
     def __post_init__(self) -> None:
-        if not self.transform_keys:
-            raise ValueError("transform_keys is empty; name an image transform, such as 'clip'")
         if self.mode not in ("pairs", "image_only", "text_only"):
             raise ValueError(f"mode={self.mode!r} is unknown; use 'pairs', 'image_only' or 'text_only'")
         if self.draw_false_image not in (0, 1):
@@ -126,9 +121,7 @@ class ImageTextDataset:
             + [source.sample_rows + start for source, start in zip(self.sources, image_starts, strict=False)]
         )
         self.epoch = 0
-        self._transform = build_transform(options.transform_keys[0], options.image_size)
-        if len(options.transform_keys) > 1:
-            logger.warning("only the first image view is read; ignoring transforms %s", options.transform_keys[1:])
+        self._transform = build_transform(options.transform, options.image_size)
         self._unreadable = UnreadableImages(self.num_images if options.training else 0, options.max_unreadable_images)
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
 

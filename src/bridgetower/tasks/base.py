@@ -145,7 +145,7 @@ class Task:
         settings, training = experiment.data, split == "train"
         options = DatasetOptions(
             image_size=settings.image_size,
-            transform_keys=(settings.train_transform if training else settings.eval_transform,),
+            transform=settings.train_transform if training else settings.eval_transform,
             training=training, mode=self.mode, seed=seed,
             draw_false_image=int("itm" in self.objectives(experiment.task)),
             draw_false_text=self.num_false_texts(experiment.task), debug_limit=settings.debug_limit,

@@ -47,7 +47,7 @@ class VisualQuestionAnswering(Task):
             _check_same_answers(trained.label_names, datasets, data_root, source)
             return Labels(trained.num_labels, AnswerVocabulary(trained.label_names))
         settings = experiment.data
-        options = DatasetOptions(image_size=settings.image_size, transform_keys=(settings.eval_transform,))
+        options = DatasetOptions(image_size=settings.image_size, transform=settings.eval_transform)
         try:
             needed = [datasets[split] if split in datasets
                       else build_dataset(settings.datasets, split, data_root, options) for split in _LABELLED]

@@ -40,7 +40,7 @@ def pictures_csv(folder: Path, header: list[str], lines: list[list[Any]], count:
 
 
 def dataset(out: Path, split: Any, **options: Any) -> Any:
-    return build_dataset(["mine"], split, out, DatasetOptions(image_size=32, transform_keys=("clip",), **options))
+    return build_dataset(["mine"], split, out, DatasetOptions(image_size=32, transform="clip", **options))
 
 
 def test_captions_of_a_csv_file(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
