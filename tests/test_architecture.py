@@ -16,7 +16,8 @@ ROOT = Path(bridgetower.__file__).parent
 ROOMS = ("cli", "serving", "pipelines", "search", "explain", "report", "export", "training", "tasks", "verification",
          "conversion", "preparation", "datasets", "inputs", "modules", "objectives", "kernels", "base")
 #: Modules beside the rooms; everything may import them, and they import each other without a cycle.
-BASE = ("config", "experiment", "known", "files", "sources", "model_parts", "position", "distributed", "runtime")
+BASE = ("config", "experiment", "known", "files", "sources", "model_parts", "port_settings", "position", "distributed",
+        "runtime")
 
 
 def module_names() -> list[tuple[str, ...]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from .sources import register_reader
+from .sources import register_reader, register_settings_reader
 
 #: Public names and the modules that define them. They load on first use, so that data preparation, which needs no
 #: model, starts without Paddle.
@@ -47,7 +49,14 @@ def _load_weights(source: str | Path) -> Any:
     return load_weights(source)
 
 
+def _load_settings(source: str | PathLike[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    from .conversion import load_settings
+
+    return load_settings(source, options)
+
+
 register_reader(_load_weights)
+register_settings_reader(_load_settings)
 
 
 def __dir__() -> list[str]:

@@ -1,22 +1,24 @@
-"""The reader of checkpoints that `from_pretrained` uses, which the package registers for the model.
+"""The readers of checkpoints and their settings that `from_pretrained` uses, which the package registers.
 
 The model must not import the converter, which is built on it; so the package says here how weights are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:  # importing the package takes in no NumPy: a command that only prints its help starts without it
     import numpy as np
 
-__all__ = ["read_weights", "register_reader"]
+__all__ = ["read_settings", "read_weights", "register_reader", "register_settings_reader"]
 
 Weights: TypeAlias = "tuple[dict[str, np.ndarray], dict[str, Any] | None]"
 
 _readers: list[Callable[[str | Path], Weights]] = []
+_settings_readers: list[Callable[[str | PathLike[str], Mapping[str, Any]], dict[str, Any]]] = []
 
 
 def register_reader(reader: Callable[[str | Path], Weights]) -> None:
@@ -31,3 +33,18 @@ def read_weights(source: str | Path) -> Weights:
         source: see `bridgetower.conversion.load_weights`.
     """
     return _readers[-1](source)
+
+
+def register_settings_reader(reader: Callable[[str | PathLike[str], Mapping[str, Any]], dict[str, Any]]) -> None:
+    """Set the function that reads stored settings, in place of the one before."""
+    _settings_readers[:] = [reader]
+
+
+def read_settings(source: str | PathLike[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored settings of a checkpoint, as they stand in its `config.json`, which may be the Hugging Face port's.
+
+    Args:
+        source: see `bridgetower.conversion.load_settings`.
+        options: of the download, for a name on the hub.
+    """
+    return _settings_readers[-1](source, options)

@@ -86,6 +86,11 @@ def check_port(config: BridgeTowerConfig) -> None:
          config.intermediate_size == text.intermediate_size),
         ("vision_config.intermediate_size", vision.intermediate_size, 4 * vision.hidden_size,
          vision.intermediate_size == 4 * vision.hidden_size),
+        ("cross_hidden_act", config.cross_hidden_act, text.hidden_act, config.cross_hidden_act == text.hidden_act),
+        ("vision_config.hidden_act", vision.hidden_act, "quick_gelu", vision.hidden_act == "quick_gelu"),
+        ("vision_config.num_hidden_layers", vision.num_hidden_layers, text.num_hidden_layers,
+         vision.num_hidden_layers == text.num_hidden_layers
+         or (config.num_hidden_layers == 1 and vision.num_hidden_layers < text.num_hidden_layers)),
         ("vision_config.num_attention_heads", vision.num_attention_heads, vision.hidden_size // 64,
          vision.num_attention_heads == vision.hidden_size // 64),
     )  # fmt: skip
