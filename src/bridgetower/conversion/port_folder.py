@@ -51,6 +51,11 @@ def plan_port(checkpoint: Checkpoint, config: BridgeTowerConfig, output: Path, d
             f"the port has one epsilon for the text tower and the cross-modal layers: {config.cross_layer_norm_eps} "
             f"becomes {config.text_config.layer_norm_eps}, which changes features by about 1e-5"
         )
+    if head == "mlm" and config.mlm_layer_norm_eps != config.layer_norm_eps:
+        notes.append(
+            f"the port has one epsilon for the MLM head and the bridges: {config.mlm_layer_norm_eps} becomes "
+            f"{config.layer_norm_eps}"
+        )
     files = [output / "model.safetensors", output / "config.json"]
     report = Report(str(checkpoint.path), "paddle", count_parts(stems), dropped, notes, [str(file) for file in files])
     settings = port_config(config, head, tied)
