@@ -190,3 +190,11 @@ def test_most_draws_are_models() -> None:
             continue
         good += 1
     assert good > 60
+
+
+def test_pretraining_goes_on_with_a_tied_decoder(tmp_path: Path) -> None:
+    config = Draw(0).config("BridgeTowerForMaskedLM")
+    config.text_config.tie_word_embeddings = True
+    build("BridgeTowerForMaskedLM", config, 0, tmp_path)
+    model = bridgetower.BridgeTowerForPreTraining.from_pretrained(tmp_path)
+    assert model.mlm_head.decoder_weight is model.bridgetower.get_input_embeddings().weight
