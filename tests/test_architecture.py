@@ -17,7 +17,7 @@ ROOMS = ("cli", "serving", "pipelines", "search", "explain", "report", "export",
          "conversion", "preparation", "datasets", "inputs", "modules", "objectives", "kernels", "base")
 #: Modules beside the rooms; everything may import them, and they import each other without a cycle.
 BASE = ("auto_classes", "config", "experiment", "known", "files", "picture_formats", "sources", "model_parts",
-        "position", "progress", "distributed", "runtime")
+        "port_settings", "position", "progress", "distributed", "runtime")
 
 
 def module_names() -> list[tuple[str, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 
 from bridgetower import BridgeTowerConfig, BridgeTowerModel, BridgeTowerTextConfig, BridgeTowerVisionConfig
 from bridgetower.config import BRIDGE_TYPES
-from bridgetower.known import IMAGE_TOWERS, TEXT_TOWERS, KnownTower
+from bridgetower.known import ACTIVATIONS, IMAGE_TOWERS, TEXT_TOWERS, KnownTower
+from bridgetower.modules import activation_table
 from tests.goldens import Golden
 
 #: Millions of parameters: text tower, image tower, cross-modal layers with bridges, their sum.
@@ -97,6 +100,100 @@ def test_every_known_tower_is_counted_or_differs_only_in_image_size() -> None:
 def test_settings_that_no_model_has(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BridgeTowerConfig.from_settings(settings)
+
+
+@pytest.mark.parametrize(("build", "message"), [
+    (lambda: BridgeTowerConfig(hiden_size=4), "model has no setting 'hiden_size'; did you mean 'hidden_size'"),
+    (lambda: BridgeTowerConfig(num_lables=4), "model has no setting 'num_lables'; did you mean 'num_labels'"),
+    (lambda: BridgeTowerTextConfig(vocab=4), "text_config has no setting 'vocab'"),
+    (lambda: BridgeTowerVisionConfig(image_sze=4), "vision_config has no setting 'image_sze'; did you mean 'image_s"),
+    (lambda: BridgeTowerConfig(text_config=4), "text_config=4 is int, expected a group of settings"),
+    (lambda: BridgeTowerConfig(hidden_act="swish_glu"), "hidden_act='swish_glu' is unknown; use one of gelu, "),
+    (lambda: BridgeTowerTextConfig(hidden_act="prelu"), "text_config.hidden_act='prelu' is unknown"),
+    (lambda: BridgeTowerVisionConfig(hidden_act="gleu"), "vision_config.hidden_act='gleu' is unknown"),
+    (lambda: BridgeTowerConfig(cross_layer_norm_eps=0.1), "cross_layer_norm_eps=0.1 is not between 0 and 0.001"),
+    (lambda: BridgeTowerConfig(hidden_size="768"), "hidden_size='768' must be a whole number above zero"),
+    (lambda: BridgeTowerConfig().replace(num_lables=3), "no setting 'num_lables'"),
+    (lambda: BridgeTowerConfig().replace(text_config={"hiden_size": 3}), "no setting 'hiden_size'"),
+    (lambda: BridgeTowerConfig().replace(text_config={"hidden_size": 50}), "text_config.hidden_size=50 is not a mult"),
+    (lambda: BridgeTowerConfig().replace(vision_config={"kind": "swin"}), "vision_config.kind='swin' is unknown"),
+    (lambda: BridgeTowerVisionConfig(image_size=8), "image_size=8 is less than patch_size=16"),
+])
+def test_every_way_to_build_refuses(build: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_settings_of_paddlenlp_stay() -> None:
+    config = BridgeTowerConfig(output_attentions=True, tensor_parallel_degree=1, num_labels=5, top_k=3)
+    assert config.output_attentions and config.replace(hidden_act="relu").output_attentions
+    assert BridgeTowerConfig(**config.to_dict()).to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize(("settings", "expected"), [
+    (dict(link_tower_type="scaled_add"), dict(bridge_type="scaled_add")),
+    (dict(link_tower_type="scaled_add", num_bridges=2), dict(bridge_type="scaled_add", num_bridges=2)),
+    (dict(link_tower_type="add", text_config=dict(num_attention_heads=6, hidden_act="relu", layer_norm_eps=1e-4)),
+     dict(num_attention_heads=6, cross_hidden_act="relu", cross_layer_norm_eps=1e-4, mlm_layer_norm_eps=1e-5)),
+    (dict(text_config=dict(hidden_act="relu")), dict(cross_hidden_act="relu", hidden_act="gelu")),
+    (dict(hidden_act="relu", cross_layer_norm_eps=1e-6), dict(cross_hidden_act="gelu", mlm_layer_norm_eps=1e-6)),
+    (dict(logit_scale_init_value=1.0), dict(initial_temperature=np.exp(-1.0))),
+])
+def test_settings_of_the_port_are_understood(settings: dict[str, Any], expected: dict[str, Any]) -> None:
+    config = BridgeTowerConfig(**settings)
+    assert {name: getattr(config, name) for name in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("vision", "expected"), [
+    (dict(remove_last_layer=True), dict(num_hidden_layers=11)),
+    (dict(share_layernorm=False, hidden_size=160), dict(num_attention_heads=2, intermediate_size=640)),
+    (dict(stop_gradient=True, num_attention_heads=4), dict(num_attention_heads=12)),
+])
+def test_image_towers_of_the_port_are_understood(vision: dict[str, Any], expected: dict[str, Any]) -> None:
+    config = BridgeTowerVisionConfig(**vision)
+    assert {name: getattr(config, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    (dict(link_tower_type="cross"), "link_tower_type='cross' is not supported"),
+    (dict(link_tower_type="add", bridge_type="scaled_add"), "two names of one setting"),
+    (dict(share_link_tower_layers=True), "share_link_tower_layers=true is not supported"),
+    (dict(share_cross_modal_transformer_layers=False), "share_cross_modal_transformer_layers=False is not supported"),
+    (dict(text_config=dict(position_embedding_type="relative_key")), "position_embedding_type='relative_key'"),
+    (dict(text_config=dict(is_decoder=True)), "text_config.is_decoder=True is not supported"),
+    (dict(text_config=dict(add_cross_attention=True)), "text_config.add_cross_attention=True is not supported"),
+    (dict(text_config=dict(pruned_heads={0: [1]})), "text_config.pruned_heads is not supported"),
+    (dict(vision_config=dict(share_layernorm=False), init_layernorm_from_vision_encoder=True),
+     "init_layernorm_from_vision_encoder=true with"),
+    (dict(link_tower_type="add", vision_config=dict(num_hidden_layers=3)), "vision_config.num_hidden_layers gives 3"),
+    (dict(link_tower_type="add", vision_config=dict(hidden_size=32)), "vision_config.hidden_size=32 is not supported"),
+])
+def test_settings_of_the_port_that_nothing_obeys(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BridgeTowerConfig(**settings)
+
+
+def test_the_port_reads_as_many_image_blocks_as_the_text_tower_has_layers() -> None:
+    config = BridgeTowerConfig(link_tower_type="add", vision_config=dict(num_hidden_layers=14))
+    assert config.vision_config.num_hidden_layers == 12
+
+
+def test_stored_settings(tmp_path: Path) -> None:
+    BridgeTowerConfig(num_labels=7, num_bridges=3).save_pretrained(tmp_path)
+    config, unused = BridgeTowerConfig.from_pretrained(tmp_path, num_hidden_layers=4, other=1,
+                                                       return_unused_kwargs=True)
+    assert (config.num_labels, config.num_bridges, config.num_hidden_layers, unused) == (7, 3, 4, {"other": 1})
+    assert BridgeTowerConfig.from_pretrained(tmp_path / "config.json").num_labels == 7
+    with pytest.raises(ValueError, match="no setting 'num_lables'"):
+        BridgeTowerConfig.from_pretrained(tmp_path, num_lables=4)
+    with pytest.raises(ValueError, match="num_bridges=3 is not between 0 and"):
+        BridgeTowerConfig.from_pretrained(tmp_path, num_hidden_layers=2)
+    with pytest.raises(FileNotFoundError, match="neither a folder nor a name"):
+        BridgeTowerConfig.from_pretrained(tmp_path / "nowhere" / "at" / "all")
+
+
+def test_activations_are_those_of_the_models() -> None:
+    assert tuple(sorted(activation_table.ACTIVATIONS)) == ACTIVATIONS
 
 
 def test_changes_leave_the_rest_alone() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +52,14 @@ def _load_weights(source: str | Path, allow_nonfinite: bool) -> Any:
     return load_weights(source, allow_nonfinite)
 
 
-def _read_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    from .conversion.names import is_port, port_config
+def _load_settings(source: str | PathLike[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    from .conversion import load_settings
 
-    if not is_port(settings):
-        return settings
-    return {"model_type": "bridgetower", "architectures": settings.get("architectures")} | port_config(settings)
+    return load_settings(source, options)
 
 
 register_reader(_load_weights)
-register_settings_reader(_read_settings)
+register_settings_reader(_load_settings)
 install()
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import copy
+import functools
 import inspect
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from paddlenlp.transformers import PretrainedConfig
 
-from .known import IMAGE_TOWERS, TEXT_TOWERS, nearest
+from . import port_settings
+from .known import IMAGE_TOWERS, TEXT_TOWERS, check_activation, check_epsilon, nearest
 from .sources import read_settings
 
 __all__ = ["BRIDGE_TYPES", "BridgeTowerConfig", "BridgeTowerTextConfig", "BridgeTowerVisionConfig", "tower_settings"]
@@ -25,6 +27,80 @@ def _check_multiple(value: int, divisor: int, what: str, by: str) -> None:
         raise ValueError(f"{what}={value} is not a multiple of {by}={divisor}; try {fitting}")
 
 
+def _check_sizes(config: PretrainedConfig, section: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{section}{name}={value!r} must be a whole number above zero")
+
+
+@functools.cache
+def _common_names() -> frozenset[str]:
+    """The settings that every configuration of PaddleNLP or transformers has."""
+    more = ("num_labels", "torch_dtype", "model_type", "name_or_path", *port_settings.IGNORED)
+    return frozenset((*vars(PretrainedConfig()), *more))
+
+
+def _strict(section: str, port_names: tuple[str, ...], translate: Callable[[dict[str, Any]], dict[str, Any]]
+            ) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a constructor refuse unknown settings and understand those of the Hugging Face port.
+
+    Args:
+        section: what to call the configuration in messages.
+        port_names: settings that only the port has.
+        translate: turns settings, of which some are the port's, into those of the constructor.
+    """
+    def decorate(construct: Callable[..., None]) -> Callable[..., None]:
+        own = [name for name in inspect.signature(construct).parameters if name not in ("self", "kwargs")]
+
+        @functools.wraps(construct)
+        def understanding(self: PretrainedConfig, *values: Any, **settings: Any) -> None:
+            settings |= dict(zip(own, values, strict=False))
+            for name in settings:
+                if name not in own and name not in port_names and name not in _common_names():
+                    known = (*own, *port_names, "num_labels")
+                    raise ValueError(f"{section} has no setting {name!r}{nearest(name, known)}")
+            translated = translate(settings)
+            construct(self, **{name: value for name, value in translated.items()
+                               if name not in port_names and name not in port_settings.IGNORED})
+
+        return understanding
+
+    return decorate
+
+
+def _text_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    port_settings.check_text_modes(settings)
+    return settings
+
+
+def _vision_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    port_settings.check_vision_modes(settings)
+    if not any(name in settings for name in port_settings.VISION_ONLY):
+        return settings
+    return settings | port_settings.port_vision(settings)
+
+
+def _model_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    if not port_settings.uses_port_names(settings):
+        return settings
+    towers = {name: tower for name in ("text_config", "vision_config")
+              if isinstance(tower := settings.get(name), PretrainedConfig)}
+    if not port_settings.are_ours(settings):
+        fields = port_settings.from_port(settings | {name: tower_settings(tower) for name, tower in towers.items()})
+        return settings | fields | towers
+    port_settings.check_modes(settings | dict.fromkeys(towers))
+    if "link_tower_type" in settings:
+        bridge = settings.setdefault("bridge_type", settings["link_tower_type"])
+        if bridge != settings["link_tower_type"]:
+            raise ValueError(f"bridge_type={bridge!r} and link_tower_type={settings['link_tower_type']!r} are two "
+                             "names of one setting; drop one of them")
+    if "logit_scale_init_value" in settings:
+        scale = settings["logit_scale_init_value"]
+        settings.setdefault("initial_temperature", port_settings.initial_temperature(scale))
+    return settings
+
+
 class BridgeTowerTextConfig(PretrainedConfig):
     """The text tower, RoBERTa or BERT.
 
@@ -35,6 +111,7 @@ class BridgeTowerTextConfig(PretrainedConfig):
 
     model_type = "bridgetower_text_model"
 
+    @_strict("text_config", port_settings.TEXT_ONLY, _text_settings)
     def __init__(self, kind: str = "roberta", vocab_size: int = 50265, hidden_size: int = 768,
                  num_hidden_layers: int = 12, num_attention_heads: int = 12, intermediate_size: int = 3072,
                  hidden_act: str = "gelu", hidden_dropout_prob: float = 0.1, attention_probs_dropout_prob: float = 0.1,
@@ -43,7 +120,6 @@ class BridgeTowerTextConfig(PretrainedConfig):
         super().__init__(pad_token_id=pad_token_id, bos_token_id=bos_token_id, eos_token_id=eos_token_id, **kwargs)
         if kind not in ("roberta", "bert"):
             raise ValueError(f"text_config.kind={kind!r} is unknown; use 'roberta' or 'bert'")
-        _check_multiple(hidden_size, num_attention_heads, "text_config.hidden_size", "num_attention_heads")
         self.kind = kind
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
@@ -56,6 +132,11 @@ class BridgeTowerTextConfig(PretrainedConfig):
         self.max_position_embeddings = max_position_embeddings
         self.type_vocab_size = type_vocab_size
         self.layer_norm_eps = layer_norm_eps
+        _check_sizes(self, "text_config.", ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
+                                            "intermediate_size", "max_position_embeddings", "type_vocab_size"))
+        _check_multiple(hidden_size, num_attention_heads, "text_config.hidden_size", "num_attention_heads")
+        check_activation("text_config.hidden_act", hidden_act)
+        check_epsilon("text_config.layer_norm_eps", layer_norm_eps)
 
 
 class BridgeTowerVisionConfig(PretrainedConfig):
@@ -63,12 +144,13 @@ class BridgeTowerVisionConfig(PretrainedConfig):
 
     Args:
         kind: `clip` (a LayerNorm before the first block, patches without bias) or `vit` (patches with bias).
-        image_size: side of the square input, in pixels; a multiple of `patch_size`.
+        image_size: side of the square input, in pixels; what exceeds a multiple of `patch_size` is not read.
         num_attention_heads: defaults to `hidden_size / 64`, as every released tower has.
     """
 
     model_type = "bridgetower_vision_model"
 
+    @_strict("vision_config", port_settings.VISION_ONLY, _vision_settings)
     def __init__(self, kind: str = "clip", hidden_size: int = 768, num_hidden_layers: int = 12,
                  num_attention_heads: int | None = None, intermediate_size: int | None = None, patch_size: int = 16,
                  image_size: int = 288, num_channels: int = 3, hidden_act: str = "quick_gelu",
@@ -76,11 +158,9 @@ class BridgeTowerVisionConfig(PretrainedConfig):
         super().__init__(**kwargs)
         if kind not in ("clip", "vit"):
             raise ValueError(f"vision_config.kind={kind!r} is unknown; use 'clip' or 'vit'")
-        _check_multiple(image_size, patch_size, "image_size", "patch_size")
         if num_attention_heads is None:
             _check_multiple(hidden_size, 64, "vision_config.hidden_size", "the width of a head")
             num_attention_heads = hidden_size // 64
-        _check_multiple(hidden_size, num_attention_heads, "vision_config.hidden_size", "num_attention_heads")
         self.kind = kind
         self.hidden_size = hidden_size
         self.num_hidden_layers = num_hidden_layers
@@ -91,11 +171,26 @@ class BridgeTowerVisionConfig(PretrainedConfig):
         self.num_channels = num_channels
         self.hidden_act = hidden_act
         self.layer_norm_eps = layer_norm_eps
+        _check_sizes(self, "vision_config.", ("hidden_size", "num_hidden_layers", "num_attention_heads",
+                                              "intermediate_size", "patch_size", "image_size", "num_channels"))
+        _check_multiple(hidden_size, num_attention_heads, "vision_config.hidden_size", "num_attention_heads")
+        check_activation("vision_config.hidden_act", hidden_act)
+        check_epsilon("vision_config.layer_norm_eps", layer_norm_eps)
+        if image_size < patch_size:
+            raise ValueError(f"vision_config.image_size={image_size} is less than patch_size={patch_size}")
 
     @property
     def num_tokens(self) -> int:
-        """Image tokens: the class token and one token a patch."""
+        """Image tokens: the class token and one token per patch."""
         return 1 + (self.image_size // self.patch_size) ** 2
+
+    def check_whole_patches(self) -> None:
+        """Refuse an image size whose last pixels no patch would read: nobody chooses that for a run.
+
+        Raises:
+            ValueError: the image size is not a multiple of the patch size.
+        """
+        _check_multiple(self.image_size, self.patch_size, "image_size", "patch_size")
 
 
 class BridgeTowerConfig(PretrainedConfig):
@@ -111,8 +206,11 @@ class BridgeTowerConfig(PretrainedConfig):
         bridge_type: one of `BRIDGE_TYPES`.
         gated_fusion: feed the cross-modal layers a gated sum of all blocks of each tower instead of its last one (METER
             with fusion; needs `num_bridges=0`).
-        cross_layer_norm_eps: LayerNorm epsilon inside the cross-modal layers and the MLM head: 1e-12 in the original,
-            1e-5 in the Hugging Face port. The converter sets it by the layout of its source.
+        hidden_act: activation of the MLM head, as in the Hugging Face port.
+        cross_hidden_act: activation of the cross-modal layers; None means that of the text tower, as in the port.
+        cross_layer_norm_eps: LayerNorm epsilon inside the cross-modal layers: 1e-12 in the original, that of the text
+            tower in the port. The converter sets it by the layout of its source.
+        mlm_layer_norm_eps: LayerNorm epsilon of the MLM head; None means `cross_layer_norm_eps`, as in the original.
         layer_norm_eps: LayerNorm epsilon of the input norms, the bridges and the classifiers.
         token_type_vocab_size: 2 (text, image), or 3 for NLVR2 (the second image).
         contrastive_hidden_size: width C of the vectors that ITC compares.
@@ -124,12 +222,17 @@ class BridgeTowerConfig(PretrainedConfig):
         head_hidden_scale: hidden width of a classifier head of two layers, as a multiple of one pooled pair, 2D.
         tie_word_embeddings: whether the MLM decoder is the word embedding table (Hugging Face port) or its own matrix.
 
+    Settings of the Hugging Face port are understood or refused by their names. Where names occur that only the port has
+    (`link_tower_type`, `share_layernorm`, ...) and none that only this project has, all settings mean what they mean
+    there: heads, activation and epsilon of the cross-modal layers are those of the text tower.
+
     Raises:
         ValueError: on an unknown key (with the nearest valid name) or a value that no model can have.
     """
 
     model_type = "bridgetower"
 
+    @_strict("model", port_settings.TOP_ONLY, _model_settings)
     def __init__(self, text_config: BridgeTowerTextConfig | Mapping[str, Any] | None = None,
                  vision_config: BridgeTowerVisionConfig | Mapping[str, Any] | None = None, hidden_size: int = 768,
                  num_hidden_layers: int = 6, num_attention_heads: int = 12, intermediate_size: int | None = None,
@@ -139,8 +242,8 @@ class BridgeTowerConfig(PretrainedConfig):
                  contrastive_hidden_size: int = 256, initial_temperature: float = 0.07,
                  gather_global_negative: bool = False, objectives: tuple[str, ...] | list[str] = ("mlm", "itm"),
                  head_layers: int = 2, head_hidden_scale: float = 1, initializer_range: float = 0.02,
-                 tie_word_embeddings: bool = False,
-                 **kwargs: Any) -> None:
+                 tie_word_embeddings: bool = False, cross_hidden_act: str | None = None,
+                 mlm_layer_norm_eps: float | None = None, **kwargs: Any) -> None:
         super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
         self.text_config = self._tower(text_config, BridgeTowerTextConfig, "text_config")
         self.vision_config = self._tower(vision_config, BridgeTowerVisionConfig, "vision_config")
@@ -154,7 +257,9 @@ class BridgeTowerConfig(PretrainedConfig):
         self.hidden_act = hidden_act
         self.hidden_dropout_prob = hidden_dropout_prob
         self.attention_probs_dropout_prob = attention_probs_dropout_prob
+        self.cross_hidden_act = self.text_config.hidden_act if cross_hidden_act is None else cross_hidden_act
         self.cross_layer_norm_eps = cross_layer_norm_eps
+        self.mlm_layer_norm_eps = cross_layer_norm_eps if mlm_layer_norm_eps is None else mlm_layer_norm_eps
         self.layer_norm_eps = layer_norm_eps
         self.token_type_vocab_size = token_type_vocab_size
         self.contrastive_hidden_size = contrastive_hidden_size
@@ -170,15 +275,17 @@ class BridgeTowerConfig(PretrainedConfig):
     def _tower(value: Any, config_class: type[PretrainedConfig], key: str) -> Any:
         if isinstance(value, config_class):
             return value
-        fields = dict(value or {})
-        fields.pop("model_type", None)
-        known = vars(config_class())
-        for name in fields:
-            if name not in known and name not in ("dtype", "torch_dtype", "return_dict", "paddlenlp_version"):
-                raise ValueError(f"{key} has no setting {name!r}{nearest(name, known)}")
-        return config_class(**fields)
+        if value is not None and not isinstance(value, Mapping):
+            raise ValueError(f"{key}={value!r} is {type(value).__name__}, expected a group of settings")
+        return config_class(**(value or {}))
 
     def _check(self) -> None:
+        _check_sizes(self, "", ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+                                "token_type_vocab_size", "contrastive_hidden_size"))
+        for name in ("hidden_act", "cross_hidden_act"):
+            check_activation(name, getattr(self, name))
+        for name in ("layer_norm_eps", "cross_layer_norm_eps", "mlm_layer_norm_eps"):
+            check_epsilon(name, getattr(self, name))
         _check_multiple(self.hidden_size, self.num_attention_heads, "hidden_size", "num_attention_heads")
         if self.bridge_type not in BRIDGE_TYPES:
             raise ValueError(f"bridge_type={self.bridge_type!r} is unknown; use one of {', '.join(BRIDGE_TYPES)}")
@@ -223,19 +330,14 @@ class BridgeTowerConfig(PretrainedConfig):
 
         The names of the classes are kept unless their number changes.
         """
-        fields = {name: getattr(self, name) for name in _MODEL_FIELDS}
+        fields = {name: getattr(self, name) for name in (*_MODEL_FIELDS, *_KEPT)}
         for tower in ("text_config", "vision_config"):
-            new = changes.pop(tower, {})
+            new = changes.pop(tower, None) or {}
             fields[tower] = new if isinstance(new, PretrainedConfig) else _changed(fields[tower], new)
         copied = BridgeTowerConfig(**(fields | changes))
         if copied.num_labels == self.num_labels:
             copied.name_labels(self.label_names)
         return copied
-
-    @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """Build from the content of a `config.json`, of this project or of the Hugging Face port."""
-        return super().from_dict(read_settings(config_dict), **kwargs)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], base: BridgeTowerConfig | None = None) -> BridgeTowerConfig:
@@ -248,11 +350,43 @@ class BridgeTowerConfig(PretrainedConfig):
         for name in settings:
             if name not in _MODEL_FIELDS:
                 raise ValueError(f"model has no setting {name!r}{nearest(name, _MODEL_FIELDS)}")
-        if base is None:
-            return cls(**settings)
         classes = {"text_config": BridgeTowerTextConfig, "vision_config": BridgeTowerVisionConfig}
-        return base.replace(**{name: cls._tower(value, classes[name], name) if name in classes else value
-                               for name, value in settings.items()})
+        typed = {name: cls._tower(value, classes[name], name) if name in classes else value
+                 for name, value in settings.items()}
+        config = cls(**typed) if base is None else base.replace(**typed)
+        config.vision_config.check_whole_patches()
+        return config
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+                        ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The stored settings of a folder, a file or a name on the Hugging Face hub, and the options left over.
+
+        `from_pretrained` calls it, so that settings of the Hugging Face port are read, too.
+        """
+        options = {name: kwargs.pop(name) for name in _HUB_OPTIONS if name in kwargs}
+        for name in ("from_hf_hub", "from_aistudio"):
+            kwargs.pop(name, None)
+        return read_settings(pretrained_model_name_or_path, options), kwargs
+
+    @classmethod
+    def from_dict(cls, config_dict: Mapping[str, Any], **kwargs: Any) -> Any:
+        """Build from the content of a `config.json`, ours or that of the Hugging Face port.
+
+        Args:
+            config_dict: the stored settings.
+            kwargs: settings to change; with `return_unused_kwargs=True` other names are returned, else refused.
+
+        Raises:
+            ValueError: on a setting that no model has.
+        """
+        returns_unused = kwargs.pop("return_unused_kwargs", False)
+        is_port = port_settings.is_port_file(config_dict)
+        config = cls(**(port_settings.from_port(config_dict) if is_port else config_dict))
+        known = (*_MODEL_FIELDS, *_common_names())
+        unused = {name: kwargs.pop(name) for name in list(kwargs) if name not in known and returns_unused}
+        changed = config.replace(**kwargs) if kwargs else config
+        return (changed, unused) if returns_unused else changed
 
     @classmethod
     def from_original(cls, flat_config: Mapping[str, Any], towers: Mapping[str, Any] | None = None
@@ -301,7 +435,11 @@ _MODEL_FIELDS = ("text_config", "vision_config", "hidden_size", "num_hidden_laye
                  "attention_probs_dropout_prob", "cross_layer_norm_eps", "layer_norm_eps", "token_type_vocab_size",
                  "contrastive_hidden_size", "initial_temperature", "gather_global_negative",
                  "objectives", "head_layers", "head_hidden_scale", "initializer_range", "tie_word_embeddings",
-                 "num_labels")
+                 "num_labels", "cross_hidden_act", "mlm_layer_norm_eps")
+#: Settings of PaddleNLP that a changed copy keeps.
+_KEPT = ("architectures", "dtype", "output_attentions", "output_hidden_states")
+#: Options of `from_pretrained` that are about the download.
+_HUB_OPTIONS = ("revision", "cache_dir", "token", "local_files_only", "force_download", "subfolder")
 
 
 def tower_settings(tower: PretrainedConfig) -> dict[str, Any]:
@@ -311,10 +449,7 @@ def tower_settings(tower: PretrainedConfig) -> dict[str, Any]:
 
 
 def _changed(config: PretrainedConfig, changes: Mapping[str, Any]) -> PretrainedConfig:
-    config = copy.deepcopy(config)
-    for name, value in changes.items():
-        setattr(config, name, value)
-    return config
+    return type(config)(**{**tower_settings(config), **changes})
 
 
 def _original_num_labels(flat: Mapping[str, Any], losses: Mapping[str, float], threshold: float) -> int:

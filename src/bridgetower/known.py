@@ -1,4 +1,4 @@
-"""The towers and tokenizers that are known by name, and the hint at the nearest name for one that is not."""
+"""The towers, tokenizers and activations that are known by name, and the hint at the nearest name for any other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["IMAGE_TOWERS", "TEXT_TOWERS", "TOKENIZERS", "KnownTokenizer", "KnownTower", "closest", "nearest"]
+__all__ = ["ACTIVATIONS", "IMAGE_TOWERS", "TEXT_TOWERS", "TOKENIZERS", "KnownTokenizer", "KnownTower",
+           "check_activation", "check_epsilon", "closest", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,30 @@ TOKENIZERS: Mapping[str, KnownTokenizer] = {
     "bert-base-cased": KnownTokenizer("google-bert/bert-base-cased", "bert"),
     "bert-large-cased": KnownTokenizer("google-bert/bert-large-cased", "bert"),
 }
+#: Activations that a `hidden_act` may name: all of transformers' but `prelu`, which has a weight to learn.
+ACTIVATIONS = ("gelu", "gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python", "gelu_pytorch_tanh",
+               "laplace", "leaky_relu", "linear", "mish", "quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu",
+               "swish", "tanh")
+
+
+def check_activation(setting: str, value: object) -> None:
+    """Refuse an activation that is not among `ACTIVATIONS`.
+
+    Raises:
+        ValueError: the message names the setting and what it may be.
+    """
+    if value not in ACTIVATIONS:
+        raise ValueError(f"{setting}={value!r} is unknown; use one of {', '.join(ACTIVATIONS)}")
+
+
+def check_epsilon(setting: str, value: float) -> None:
+    """Refuse an epsilon that Paddle's LayerNorm does not take.
+
+    Raises:
+        ValueError: the message names the setting and the range.
+    """
+    if not isinstance(value, (int, float)) or not 0 <= value <= 1e-3:
+        raise ValueError(f"{setting}={value!r} is not between 0 and 0.001, which is what Paddle's LayerNorm takes")
 
 
 def nearest(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:

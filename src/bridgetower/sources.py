@@ -1,11 +1,12 @@
-"""The reader of checkpoints that `from_pretrained` uses, which the package registers for the model.
+"""The readers of checkpoints and their settings that `from_pretrained` uses, which the package registers.
 
 The model must not import the converter, which is built on it; so the package says here how weights are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,9 +18,7 @@ __all__ = ["read_settings", "read_weights", "register_reader", "register_setting
 Weights: TypeAlias = "tuple[dict[str, np.ndarray], dict[str, Any] | None]"
 
 _readers: list[Callable[[str | Path, bool], Weights]] = []
-
-
-_settings_readers: list[Callable[[dict[str, Any]], dict[str, Any]]] = []
+_settings_readers: list[Callable[[str | PathLike[str], Mapping[str, Any]], dict[str, Any]]] = []
 
 
 def register_reader(reader: Callable[[str | Path, bool], Weights]) -> None:
@@ -37,11 +36,16 @@ def read_weights(source: str | Path, allow_nonfinite: bool = False) -> Weights:
     return _readers[-1](source, allow_nonfinite)
 
 
-def register_settings_reader(reader: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Set the function that turns the content of a `config.json` into the fields of a `BridgeTowerConfig`."""
+def register_settings_reader(reader: Callable[[str | PathLike[str], Mapping[str, Any]], dict[str, Any]]) -> None:
+    """Set the function that reads stored settings, in place of the one before."""
     _settings_readers[:] = [reader]
 
 
-def read_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a `BridgeTowerConfig` for a `config.json`, of this project or of the Hugging Face port."""
-    return _settings_readers[-1](settings)
+def read_settings(source: str | PathLike[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored settings of a checkpoint, as they stand in its `config.json`, which may be the Hugging Face port's.
+
+    Args:
+        source: see `bridgetower.conversion.load_settings`.
+        options: of the download, for a name on the hub.
+    """
+    return _settings_readers[-1](source, options)

@@ -51,6 +51,11 @@ def plan_port(checkpoint: Checkpoint, config: BridgeTowerConfig, output: Path, d
             f"the port has one epsilon for the text tower and the cross-modal layers: {config.cross_layer_norm_eps} "
             f"becomes {config.text_config.layer_norm_eps}, which changes features by about 1e-5"
         )
+    if head == "mlm" and config.mlm_layer_norm_eps != config.layer_norm_eps:
+        notes.append(
+            f"the port has one epsilon for the MLM head and the bridges: {config.mlm_layer_norm_eps} becomes "
+            f"{config.layer_norm_eps}"
+        )
     files = [output / "model.safetensors", output / "config.json"]
     report = Report(str(checkpoint.path), "paddle", count_parts(stems), dropped, notes, [str(file) for file in files])
     settings = port_config(config, head, tied)
@@ -86,6 +91,11 @@ def check_port(config: BridgeTowerConfig) -> None:
          config.intermediate_size == text.intermediate_size),
         ("vision_config.intermediate_size", vision.intermediate_size, 4 * vision.hidden_size,
          vision.intermediate_size == 4 * vision.hidden_size),
+        ("cross_hidden_act", config.cross_hidden_act, text.hidden_act, config.cross_hidden_act == text.hidden_act),
+        ("vision_config.hidden_act", vision.hidden_act, "quick_gelu", vision.hidden_act == "quick_gelu"),
+        ("vision_config.num_hidden_layers", vision.num_hidden_layers, text.num_hidden_layers,
+         vision.num_hidden_layers == text.num_hidden_layers
+         or (config.num_hidden_layers == 1 and vision.num_hidden_layers < text.num_hidden_layers)),
         ("vision_config.num_attention_heads", vision.num_attention_heads, vision.hidden_size // 64,
          vision.num_attention_heads == vision.hidden_size // 64),
     )  # fmt: skip

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import port_settings
 from ..model_parts import BASE_PREFIX
 from .errors import CheckpointError, UnknownSettingError
-from .names import RuleReport, port_config, to_paddle
+from .names import RuleReport, to_paddle
 from .names.settings import check_settings
 from .names.sizes import TASK_CLASSES, derive_config
-from .readers import Checkpoint, as_dtype, count_nonfinite, is_float, local_path, read_checkpoint
+from .readers import Checkpoint, as_dtype, count_nonfinite, is_float, local_path, read_checkpoint, read_json
 
 logger = logging.getLogger(__name__)
 
+_TEXT_LAYER = re.compile(r"(?:bridgetower\.)?text_model\.encoder\.layer\.(\d{1,4})\.")
+_IMAGE_BLOCK = re.compile(r"(?:bridgetower\.)?vision_model\.visual\.transformer\.resblocks\.(\d{1,4})\.")
 DECODER = "mlm_head.decoder_weight"
 #: Numbers that only OpenAI's own archives store among the tensors; all of OpenAI's towers compute QuickGELU.
 _OPENAI_NUMBERS = {"input_resolution", "context_length", "vocab_size"}
@@ -26,28 +31,36 @@ WORDS = "text_tower.embeddings.word_embeddings.weight"
 
 def mapped_tensors(checkpoint: Checkpoint) -> tuple[dict[str, np.ndarray], RuleReport, bool]:
     """Views by Paddle names, what was dropped, and whether the MLM decoder is tied to the word embeddings."""
+    unused: dict[str, str] = {}
     try:
         if checkpoint.layout == "huggingface":
-            port_config(checkpoint.config or {})  # names a setting that is not supported, not the tensors that it adds
-        tensors, report = to_paddle(checkpoint.tensors, checkpoint.layout)
+            unused = _unused_in_port(checkpoint)
+        used = {name: array for name, array in checkpoint.tensors.items() if name not in unused}
+        tensors, report = to_paddle(used, checkpoint.layout)
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
-    if checkpoint.layout == "huggingface":
-        _drop_unread_blocks(tensors, report)
+    report.dropped |= unused
     tied = "mlm_head.bias" in tensors and DECODER not in tensors and says_tied(checkpoint)
     if tied and BASE_PREFIX + WORDS in tensors:
         tensors[DECODER] = tensors[BASE_PREFIX + WORDS]
     return tensors, report, tied
 
 
-def _drop_unread_blocks(tensors: dict[str, np.ndarray], report: RuleReport) -> None:
-    """Drop the blocks of the port's image tower above the depth of its text tower, which it never runs."""
-    stems = {name.removeprefix(BASE_PREFIX): name for name in tensors}
-    depth = len({stem.split(".")[2] for stem in stems if stem.startswith("text_tower.layers.")})
-    for stem, name in stems.items():
-        if stem.startswith("image_tower.layers.") and int(stem.split(".")[2]) >= depth > 0:
-            del tensors[name]
-            report.dropped[stem] = "the port runs no more blocks of the image tower than the text tower has"
+def _unused_in_port(checkpoint: Checkpoint) -> dict[str, str]:
+    """The tensors of image blocks that the port never runs, with the reason.
+
+    Raises:
+        CheckpointError: the settings ask for what no model here computes.
+    """
+    check_settings(checkpoint.config)
+    try:
+        port_settings.check_modes(checkpoint.config or {})
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    layers = {match[1] for match in map(_TEXT_LAYER.match, checkpoint.tensors) if match}
+    reason = "the port runs as many image blocks as its text tower has layers"
+    blocks = ((name, _IMAGE_BLOCK.match(name)) for name in checkpoint.tensors)
+    return {name: reason for name, match in blocks if match and layers and int(match[1]) >= len(layers)}
 
 
 def says_tied(checkpoint: Checkpoint) -> bool:
@@ -130,3 +143,36 @@ def load_weights(
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     return {name: np.require(as_dtype(array, "float32"), requirements="C") for name, array in tensors.items()}, config
+
+
+def load_settings(source: str | PathLike[str], options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Read the settings of a checkpoint; of a name on the hub, only `config.json` is downloaded.
+
+    Args:
+        source: what `load_weights` reads, or a file with settings in JSON.
+        options: a selection of `bridgetower.inputs.hub_files.HUB_OPTIONS`.
+
+    Returns:
+        The content of its `config.json`, which may be the Hugging Face port's; of a checkpoint with none, what its
+        weights show.
+
+    Raises:
+        CheckpointError: the settings cannot be read or are not known.
+        FileNotFoundError: there is nothing at `source`.
+    """
+    from ..inputs.hub_files import FileSource
+
+    path = Path(source).expanduser()
+    if path.is_file():
+        if path.suffix == ".json":
+            return read_json(path)
+    else:
+        file = FileSource(source, "config.json", options=options).find("config.json")
+        if file is not None:
+            return read_json(file)
+        if not path.is_dir():
+            raise FileNotFoundError(f"{source} on the Hugging Face hub has no config.json")
+    config = load_weights(path)[1]
+    if config is None:
+        raise CheckpointError(f"{source} holds weights but not enough to know their configuration")
+    return config

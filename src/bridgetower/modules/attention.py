@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import paddle
-import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from .. import kernels
+from ..known import check_activation
+from .activation_table import ACTIVATIONS
 from .layers import Linear, is_unmodified
 
-__all__ = ["ACTIVATIONS", "FeedForward", "MultiHeadAttention", "additive_mask"]
-
-
-ACTIVATIONS = {"gelu": kernels.gelu, "quick_gelu": kernels.quick_gelu, "relu": F.relu}
+__all__ = ["FeedForward", "MultiHeadAttention", "additive_mask"]
 
 
 def additive_mask(attention_mask: Tensor) -> Tensor:
@@ -90,8 +88,7 @@ class FeedForward(nn.Layer):
 
     def __init__(self, width: int, hidden_width: int, activation: str = "gelu") -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"hidden_act={activation!r} is unknown; use one of {', '.join(ACTIVATIONS)}")
+        check_activation("hidden_act", activation)
         self.fc1 = Linear(width, hidden_width)
         self.fc2 = Linear(hidden_width, width)
         self.activation = ACTIVATIONS[activation]

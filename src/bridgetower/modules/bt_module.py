@@ -57,7 +57,7 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
     def _cross_layers(config: BridgeTowerConfig) -> nn.LayerList:
         return nn.LayerList([
             BertCrossLayer(config.hidden_size, config.num_attention_heads, config.intermediate_size,
-                           config.hidden_act, config.hidden_dropout_prob, config.attention_probs_dropout_prob,
+                           config.cross_hidden_act, config.hidden_dropout_prob, config.attention_probs_dropout_prob,
                            config.cross_layer_norm_eps)
             for _ in range(config.num_hidden_layers)
         ])

@@ -8,6 +8,7 @@ from paddle import Tensor, nn
 
 from ..config import BridgeTowerConfig
 from ..kernels import add_bias, gelu
+from .activation_table import ACTIVATIONS
 from .layers import LayerNorm, Linear
 
 __all__ = ["Classifier", "LayerGate", "MLMHead", "Pooler", "mlm_head"]
@@ -26,14 +27,15 @@ class Pooler(nn.Layer):
 
 
 class MLMHead(nn.Layer):
-    """BERT's prediction head: dense, GELU, LayerNorm, then a score for each word of the vocabulary.
+    """BERT's prediction head: dense, activation, LayerNorm, then a score for each word of the vocabulary.
 
     The decoder is kept as (V, D), the layout of an embedding table, so that it can be tied to one.
     """
 
-    def __init__(self, width: int, vocab_size: int, layer_norm_eps: float) -> None:
+    def __init__(self, width: int, vocab_size: int, layer_norm_eps: float, activation: str = "gelu") -> None:
         super().__init__()
         self.dense = Linear(width, width)
+        self.activation = ACTIVATIONS[activation]
         self.norm = LayerNorm(width, layer_norm_eps)
         self.decoder_weight = self.create_parameter([vocab_size, width])
         self.bias = self.create_parameter([vocab_size], is_bias=True)
@@ -45,13 +47,13 @@ class MLMHead(nn.Layer):
 
     def forward(self, states: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""
-        states = self.norm(gelu(self.dense(states)))
+        states = self.norm(self.activation(self.dense(states)))
         return add_bias(states.matmul(self.decoder_weight, transpose_y=True), self.bias)
 
 
 def mlm_head(config: BridgeTowerConfig) -> MLMHead:
     """The MLM head that a configuration asks for."""
-    return MLMHead(config.hidden_size, config.text_config.vocab_size, config.cross_layer_norm_eps)
+    return MLMHead(config.hidden_size, config.text_config.vocab_size, config.mlm_layer_norm_eps, config.hidden_act)
 
 
 class Classifier(nn.Layer):

@@ -5,6 +5,8 @@ Their arguments have the names and the order of the port; those that only this p
 
 from __future__ import annotations
 
+import math
+
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
@@ -124,7 +126,8 @@ class BridgeTowerForContrastiveLearning(BridgeTowerPretrainedModel):
         self.itc_text_head = Linear(width, size)
         self.itc_image_head = Linear(width, size)
         self.itc_cross_modal_head = Linear(2 * width, size)
-        self.logit_scale = self.create_parameter([], default_initializer=nn.initializer.Constant(2.6592))
+        scale = -math.log(config.initial_temperature)
+        self.logit_scale = self.create_parameter([], default_initializer=nn.initializer.Constant(scale))
 
     def embed_text(self, states: list[Tensor]) -> Tensor:
         """Unit vectors of texts: states (B, L, W) of the text tower -> (B, C)."""

@@ -132,6 +132,8 @@ class BridgeTowerForPreTraining(_ContrastiveModel):
             raise ValueError("objectives has both itm and itm_itc; itm_itc already contains ITM, choose one")
         if "mlm" in self.objectives:
             self.mlm_head = mlm_head(config)
+            if config.tie_word_embeddings:
+                self.mlm_head.decoder_weight = self.bridgetower.get_input_embeddings().weight
         self._add_pair_heads(self.objectives)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor,

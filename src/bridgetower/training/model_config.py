@@ -68,6 +68,7 @@ def build_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None,
         base = _bare_config(experiment, tokenizer, stored)
         vision = {**tower_settings(base.vision_config), "image_size": experiment.data.image_size}
         base = base.replace(vision_config=type(base.vision_config)(**vision))
+        base.vision_config.check_whole_patches()
     except SettingsError:
         raise
     except ValueError as error:

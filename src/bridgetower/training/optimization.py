@@ -83,6 +83,9 @@ class AdamW(paddle.optimizer.AdamW):
     computes p (1 - r coeff) - r sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + e sqrt(1 - b2^t)), which is the same for
     r = lr (1 - lr wd), coeff = wd / (1 - lr wd), e = eps / sqrt(1 - b2^t). So the fused kernel does the work.
 
+    The factor 1 - lr wd is part of the rate r itself and not Paddle's `lr_ratio`: the GPU kernel multiplies the whole
+    rate by that ratio, the CPU kernel only the rate of the decay. With a ratio of one both compute the line above.
+
     The parameters are one list, each with its rate and its decay, and not Paddle's list of groups: that one is clipped
     group by group, while the original clips by the norm of all gradients, and sharding refuses it.
 
@@ -96,7 +99,6 @@ class AdamW(paddle.optimizer.AdamW):
 
     _epsilon: float
     _weight_decay: float
-    _lr_ratio: Any
 
     def __init__(self, learning_rate: float | LRScheduler, groups: Sequence[ParameterGroup], beta1: float = 0.9,
                  beta2: float = 0.98, epsilon: float = 1e-8, grad_clip: nn.clip.ClipGradBase | None = None,
@@ -113,18 +115,18 @@ class AdamW(paddle.optimizer.AdamW):
 
     def _append_optimize_op(self, block: Any, param_and_grad: tuple[paddle.Tensor, paddle.Tensor]) -> Any:
         parameter = param_and_grad[0]
-        epsilon, ratio, decay = self._epsilon, self._lr_ratio, self._decays[parameter.name]
-        rate = self.get_lr() * parameter.optimize_attr.get("learning_rate", 1.0)
+        epsilon, decay = self._epsilon, self._decays[parameter.name]
+        factor = parameter.optimize_attr.get("learning_rate", 1.0)
         # The accumulator holds b2^t of the step to come; Paddle keeps it on the CPU.
         beta2_power = float(self._get_accumulator_master(self._beta2_pow_acc_str, parameter))
-        shrink = 1.0 - rate * decay
+        shrink = 1.0 - self.get_lr() * factor * decay
         self._epsilon = epsilon / (1.0 - beta2_power) ** 0.5
         self._weight_decay = decay / shrink
-        self._lr_ratio = lambda _: shrink
+        parameter.optimize_attr["learning_rate"] = factor * shrink
         try:
             return super()._append_optimize_op(block, param_and_grad)
         finally:
-            self._epsilon, self._lr_ratio = epsilon, ratio
+            self._epsilon, parameter.optimize_attr["learning_rate"] = epsilon, factor
 
 
 def learning_rate_schedule(kind: str, learning_rate: float, num_steps: int, warmup: float, lr_end: float = 0.0,

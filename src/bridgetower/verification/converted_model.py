@@ -65,7 +65,7 @@ def _our_heads(
     import paddle.nn.functional as F
 
     from ..modules import load_into
-    from ..modules.heads import Classifier, MLMHead
+    from ..modules.heads import Classifier, mlm_head
 
     def filled(layer: Any, prefix: str) -> Any:
         load_into(layer, {name.removeprefix(prefix): heads[name] for name in heads if name.startswith(prefix)})
@@ -76,8 +76,7 @@ def _our_heads(
 
     pooled, outputs = output.pooler_output, {}
     if "mlm_logits" in expected:
-        layer = MLMHead(config.hidden_size, config.text_config.vocab_size, config.cross_layer_norm_eps)
-        outputs["mlm_logits"] = filled(layer, "mlm_head.")(output.text_features)
+        outputs["mlm_logits"] = filled(mlm_head(config), "mlm_head.")(output.text_features)
     for name, prefix in (("itm_logits", "itm_head."), ("rank_score", "rank_head.")):
         if name in expected:
             outputs[name] = linear(prefix, pooled)

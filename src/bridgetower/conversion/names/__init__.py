@@ -1,7 +1,6 @@
 """The rules between the names of a source layout and ours, in both directions, and the settings that weights imply."""
 
 from .mapping import RuleReport, detect_layout, from_paddle, to_paddle
-from .port_settings import is_port, port_config
 from .rules import LAYOUTS
 from .settings import check_settings
 from .shapes import check_shapes, expected_shapes
@@ -9,5 +8,5 @@ from .sizes import derive_config
 
 __all__ = [
     "LAYOUTS", "RuleReport", "check_settings", "check_shapes", "derive_config", "detect_layout",
-    "expected_shapes", "from_paddle", "is_port", "port_config", "to_paddle",
+    "expected_shapes", "from_paddle", "to_paddle",
 ]  # fmt: skip

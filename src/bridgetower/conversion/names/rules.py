@@ -198,6 +198,11 @@ def _huggingface() -> list[Rule]:
         for theirs in ("scaled_factor", "beta"):
             rows += _tensor(f"cross_modal_{side}_link_tower.{{i}}.{theirs}", f"{side}_bridges.{{i}}.scale", Kind.SCALAR)
     rows += _linear("itc_cross_modal_head.fc", "itc_cross_modal_head", head=True)
+    rows += _drop("the port never reads its separate LayerNorms", f"{visual}ln_separate.{{rest}}")
+    for side in ("text", "image"):
+        # With `share_link_tower_layers`, which the port can run with a single cross-modal layer only.
+        rows += _drop("a single cross-modal layer has no bridge", *(
+            f"cross_modal_{side}_link_tower.{part}" for part in ("LayerNorm.{rest}", "scaled_factor", "beta")))
     # The port ties this bias to `mlm_score.bias`; some of its releases store it too.
     rows += _drop("the same vector as mlm_score.bias", "mlm_score.decoder.bias")
     return rows + _tensor("logit_scale", "logit_scale", head=True)

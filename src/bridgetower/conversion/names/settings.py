@@ -10,14 +10,19 @@ from ..errors import CheckpointError
 
 _INTEGERS = (
     "num_attention_heads", "num_heads", "heads", "pad_token_id", "bos_token_id", "eos_token_id",
-    "contrastive_hidden_size", "head_width",
+    "contrastive_hidden_size", "head_width", "hidden_size", "num_hidden_layers", "intermediate_size",
+    "max_position_embeddings", "type_vocab_size", "patch_size", "image_size", "num_channels",
 )  # fmt: skip
 _NUMBERS = (
     "layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob", "drop_rate", "temperature",
-    "head_hidden_scale",
+    "head_hidden_scale", "logit_scale_init_value",
 )  # fmt: skip
 _TEXTS = ("hidden_act", "model_type", "activation", "tokenizer", "link_tower_type", "kind")
-_FLAGS = ("quick_gelu", "gather_global_negative", "share_link_tower_layers", "tie_word_embeddings")
+_FLAGS = (
+    "quick_gelu",
+    "gather_global_negative", "share_link_tower_layers", "share_cross_modal_transformer_layers", "tie_word_embeddings",
+    "share_layernorm", "remove_last_layer", "init_layernorm_from_vision_encoder", "is_decoder", "add_cross_attention",
+)  # fmt: skip
 _GROUPS = ("model_cfg", "vision_cfg", "text_config", "vision_config", "text", "vision", "cross", "loss_names")
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     **{name: ((int,), "a whole number") for name in _INTEGERS},

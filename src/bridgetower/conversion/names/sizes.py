@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ... import port_settings
 from ...known import TEXT_TOWERS
 from ..errors import CheckpointError, UnknownSettingError
-from .port_settings import check_mlm_head, port_config
 from .settings import check_settings
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -200,6 +200,8 @@ def derive_config(
     source, towers = source or {}, towers or {}
     check_settings(source)
     check_settings(towers)
+    if layout == "huggingface" and source:
+        source = _port_fields(shapes, source)
     config: Settings = {"model_type": "bridgetower"}
     if has_text(shapes):
         config["text_config"] = _text_config(shapes, layout, source, towers.get("text") or {})
@@ -211,10 +213,8 @@ def derive_config(
         raise CheckpointError("a cross-modal encoder without both towers; the checkpoint is incomplete")
     sizes = cross_modal_sizes(shapes)
     if layout == "huggingface":
-        port = port_config(source)
-        settings = {name: value for name, value in port.items() if name not in ("text_config", "vision_config")}
-        if "mlm_head.bias" in shapes:
-            check_mlm_head(source)
+        settings = _port_settings(source, config["text_config"])
+        sizes["num_bridges"] = sizes["num_hidden_layers"]
     else:
         settings = _original_settings(source, sizes["hidden_size"], towers)
     name = architecture(shapes, task, source)
@@ -222,20 +222,12 @@ def derive_config(
     return config | settings | sizes | {"architectures": [name]}
 
 
-def _text_kind(layout: str, source: Settings, types: int) -> str:
-    """RoBERTa or BERT: by the name of the text tower, else by the rows of the token type table."""
-    name = source.get({"original": "tokenizer", "huggingface_bert": "model_type"}.get(layout, "")) or ""
-    if layout == "huggingface" or "roberta" in name or name == "camembert":
-        return "roberta"
-    return "bert" if "bert" in name or types != 1 else "roberta"
-
-
 def _text_config(shapes: Shapes, layout: str, source: Settings, tower: Settings) -> Settings:
     sizes = text_sizes(shapes)
-    sizes["kind"] = _text_kind(layout, source, sizes["type_vocab_size"])
+    sizes["kind"] = _text_kind(sizes["kind"], layout, source)
     own = source
     if layout == "huggingface":
-        own = port_config(source)["text_config"]
+        own = source.get("text_config") or {}
     elif layout == "original":
         own = {}
     settings = {name: own[name] for name in _TEXT_SETTINGS if own.get(name) is not None}
@@ -257,11 +249,21 @@ def _text_config(shapes: Shapes, layout: str, source: Settings, tower: Settings)
     return sizes | _KIND_DEFAULTS[sizes["kind"]] | settings
 
 
+def _text_kind(by_shape: str, layout: str, source: Settings) -> str:
+    """`roberta` or `bert`: by the layout or the settings if they tell, else by the number of token types."""
+    if layout == "huggingface":
+        return "roberta"
+    named = str(source.get("tokenizer") if layout == "original" else source.get("model_type"))
+    if named in KNOWN_TEXT_TOWERS:
+        return str(TEXT_TOWERS[named].settings.get("kind", "roberta"))
+    return {"bert": "bert", "roberta": "roberta"}.get(named, by_shape)
+
+
 def _vision_config(shapes: Shapes, layout: str, source: Settings, tower: Settings) -> Settings:
     sizes = image_sizes(shapes)
     own: Settings = {}
     if layout == "huggingface":
-        own = {"layer_norm_eps": port_config(source)["vision_config"]["layer_norm_eps"]}
+        own = source.get("vision_config") or {}
     elif layout == "huggingface_clip":
         own = source.get("vision_config") or source
     elif layout == "huggingface_vit":
@@ -271,6 +273,8 @@ def _vision_config(shapes: Shapes, layout: str, source: Settings, tower: Setting
     settings: Settings = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
     if sizes["kind"] == "vit":
         settings = {"hidden_act": "gelu", "layer_norm_eps": 1e-12}
+    if layout == "huggingface":
+        sizes["image_size"] = own.get("image_size", sizes["image_size"])
     settings |= {name: own[name] for name in _VISION_SETTINGS if own.get(name) is not None}
     theirs = {"hidden_act": "activation", "num_attention_heads": "heads", "layer_norm_eps": "layer_norm_eps"}
     settings |= {ours: tower[name] for ours, name in theirs.items() if tower.get(name) is not None}
@@ -317,6 +321,49 @@ def _agree(part: str, sizes: Settings, tower: Settings, names: Mapping[str, str]
 def _check_heads(what: str, width: int, heads: Any) -> None:
     if not isinstance(heads, int) or heads < 1 or width % heads:
         raise CheckpointError(f"{what} is {width} wide, which {heads} attention heads do not divide")
+
+
+#: Fields of the cross-modal encoder and the heads that the port's settings decide.
+_PORT_FIELDS = (
+    "num_attention_heads", "bridge_type", "hidden_act", "cross_hidden_act", "hidden_dropout_prob",
+    "attention_probs_dropout_prob", "cross_layer_norm_eps", "layer_norm_eps", "mlm_layer_norm_eps",
+    "contrastive_hidden_size", "initial_temperature", "output_hidden_states", "output_attentions",
+)  # fmt: skip
+
+
+def _port_fields(shapes: Shapes, source: Settings) -> Settings:
+    """The port's settings as fields of ours; where the weights show a size, theirs counts."""
+    source = {name: value for name, value in source.items() if value is not None}
+    for section, sizes in (
+        ("text_config", text_sizes(shapes) if has_text(shapes) else {}),
+        ("vision_config", _port_image(shapes, source.get("vision_config") or {}) if has_image(shapes) else {}),
+    ):
+        source[section] = (source.get(section) or {}) | sizes
+    if has_cross_modal(shapes):
+        sizes = cross_modal_sizes(shapes)
+        source |= {name: sizes[name] for name in ("hidden_size", "num_hidden_layers")}
+    try:
+        return port_settings.from_port(source)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+
+
+def _port_image(shapes: Shapes, given: Settings) -> Settings:
+    """Sizes of the image tower; of an image size that is no multiple of the patch size, the weights show less."""
+    sizes = image_sizes(shapes)
+    patch, size = sizes["patch_size"], given.get("image_size") or port_settings.DEFAULT_IMAGE_SIZE
+    if size // patch == sizes["image_size"] // patch:
+        sizes["image_size"] = size
+    return sizes | {"remove_last_layer": False}
+
+
+def _port_settings(fields: Settings, text: Settings) -> Settings:
+    """Settings of the cross-modal layers, which the port builds from `text_config`, epsilon included."""
+    settings = {
+        "num_attention_heads": text["num_attention_heads"], "bridge_type": "add",
+        "cross_layer_norm_eps": text["layer_norm_eps"], "layer_norm_eps": 1e-5, "mlm_layer_norm_eps": 1e-5,
+    }  # fmt: skip
+    return settings | {name: fields[name] for name in _PORT_FIELDS if name in fields}
 
 
 def _original_settings(source: Settings, width: int, towers: Settings) -> Settings:
