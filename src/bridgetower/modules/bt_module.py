@@ -259,7 +259,7 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
         if images is None:
             raise ValueError("pixel_values is missing: BridgeTower reads a text and an image")
         num_images = images.shape[0] if image_rows is None else image_rows.shape[0]
-        if num_images != texts.shape[0]:
+        if paddle.in_dynamic_mode() and num_images != texts.shape[0]:  # a traced program does not know the sizes yet
             raise ValueError(f"{texts.shape[0]} texts but {num_images} images; give one image per text, or image_rows")
         if attention_mask is not None:
             return attention_mask

@@ -224,7 +224,7 @@ def derive_config(
 
 def _text_config(shapes: Shapes, layout: str, source: Settings, tower: Settings) -> Settings:
     sizes = text_sizes(shapes)
-    sizes["kind"] = _text_kind(sizes["kind"], layout, source)
+    sizes["kind"] = _text_kind("roberta" if sizes["type_vocab_size"] == 1 else "bert", layout, source)
     own = source
     if layout == "huggingface":
         own = source.get("text_config") or {}
