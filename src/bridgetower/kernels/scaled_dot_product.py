@@ -117,7 +117,7 @@ def attention_with_weights(query: Tensor, key: Tensor, value: Tensor, mask: Tens
 
 def folds_single_query(x: Tensor, context: Tensor) -> bool:
     """Whether `single_query_attention` is the faster way from `x` (B, Q, D) to `context` (B, K, C)."""
-    return x.shape[1] == 1 < context.shape[1] and use_ours(x, context)
+    return use_ours(x, context) and x.shape[1] == 1 < context.shape[1]
 
 
 def single_query_attention(query: Tensor, context: Tensor, key_weight: Tensor, key_bias: Tensor, value_weight: Tensor,

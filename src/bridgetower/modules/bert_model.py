@@ -80,7 +80,7 @@ class TextTower(nn.Layer):
         """
         length = attention_mask.shape[1]
         # While a model is traced for export, the length is not known; `BridgeTowerPredictor` checks it.
-        if isinstance(length, int) and length > self.max_length:
+        if paddle.in_dynamic_mode() and length > self.max_length:
             raise ValueError(f"texts have {length} tokens, the position table of the text tower holds "
                              f"{self.max_length}; lower max_text_len")
         mask = additive_mask(attention_mask)
