@@ -182,6 +182,6 @@ def test_settings_that_unfold_without_end() -> None:
 
 
 def test_endless_pickles_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridgetower.conversion.readers.pickle_machine.MAX_OPERATIONS", 1000)
+    monkeypatch.setattr(PickleMachine, "max_operations", 1000)
     with pytest.raises(CheckpointError, match="more than 1000 operations"):
         load(b"N0" * 1000 + b"N.")

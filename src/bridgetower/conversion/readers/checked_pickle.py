@@ -8,18 +8,16 @@ interpreted first, by a machine that builds nothing.
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
 from .mapped_file import map_file
-from .pickle_machine import _OPERATIONS, Buildable, Name, PickleMachine, Placeholder
+from .pickle_machine import Buildable, Name, PickleMachine, Placeholder
 
 __all__ = ["check_pickle"]
 
-_MAX_OPERATIONS = 4_000_000  # a large model with its optimizer needs about 200,000
 _MAX_VISITS = 4_000_000
 _MAX_DEPTH = 32
 #: FROZENSET, ADDITEMS, EMPTY_SET hash what they hold; the others import what a registry or a persistent id says.
@@ -58,26 +56,16 @@ class _Settable(Buildable):
 class _CheckingMachine(PickleMachine):
     """A pickle machine that refuses every name but a few, and what would make `pickle` slow or large."""
 
+    max_operations = 4_000_000  # a large model with its optimizer needs about 200,000
+
     def __init__(self, data: memoryview) -> None:
         super().__init__(data, {})
         self._encoded = 0
 
-    def run(self) -> Any:
-        try:
-            for _ in range(_MAX_OPERATIONS):
-                opcode = self._data[self.position]
-                if opcode in _REFUSED:
-                    raise CheckpointError(f"it has the operation {bytes([opcode])!r}, which no checkpoint needs")
-                self.position += 1
-                if opcode == 0x2E:  # STOP
-                    return self._pop()
-                _OPERATIONS[opcode](self)
-        except CheckpointError:
-            raise
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, struct.error, RecursionError,
-                MemoryError) as error:
-            raise CheckpointError(f"it is broken at byte {self.position}") from error
-        raise CheckpointError(f"it has more than {_MAX_OPERATIONS} operations")
+    def _execute(self, opcode: int) -> None:
+        if opcode in _REFUSED:
+            raise CheckpointError(f"it has the operation {bytes([opcode])!r}, which no checkpoint needs")
+        super()._execute(opcode)
 
     def _call(self, callee: Any, args: Any) -> None:
         builder = _ALLOWED.get((callee.module, callee.name)) if isinstance(callee, Name) else None

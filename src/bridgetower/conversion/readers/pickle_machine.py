@@ -114,6 +114,8 @@ class PickleMachine:
         start: offset of the pickle in `data`.
     """
 
+    max_operations = MAX_OPERATIONS
+
     def __init__(
         self,
         data: memoryview,
@@ -135,12 +137,12 @@ class PickleMachine:
             CheckpointError: the pickle is malformed, or calls something that no checkpoint should call.
         """
         try:
-            for _ in range(MAX_OPERATIONS):
+            for _ in range(self.max_operations):
                 opcode = self._data[self.position]
                 self.position += 1
                 if opcode == 0x2E:  # STOP
                     return self._pop()
-                _OPERATIONS[opcode](self)
+                self._execute(opcode)
         except CheckpointError:
             raise
         except (
@@ -148,7 +150,10 @@ class PickleMachine:
             MemoryError,
         ) as error:  # fmt: skip
             raise CheckpointError(f"broken pickle at byte {self.position}; copy or download the file again") from error
-        raise CheckpointError(f"a pickle with more than {MAX_OPERATIONS} operations is not a checkpoint")
+        raise CheckpointError(f"a pickle with more than {self.max_operations} operations is not a checkpoint")
+
+    def _execute(self, opcode: int) -> None:
+        _OPERATIONS[opcode](self)
 
     # -- reading the buffer
 
