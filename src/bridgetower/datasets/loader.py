@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sized
@@ -9,6 +10,8 @@ from types import TracebackType
 from typing import Any
 
 from paddle.io import DataLoader
+
+from ..runtime import die_with_parent
 
 __all__ = ["CarefulLoader"]
 
@@ -94,7 +97,10 @@ class CarefulLoader(DataLoader):
         if not num_workers:
             collate, relay = collate_fn, self._relay
             dataset, collate_fn = _Relayed(dataset, relay), lambda samples: relay(collate, samples)
-        super().__init__(dataset, batch_sampler=batch_sampler, collate_fn=collate_fn, num_workers=num_workers)
+        parent = os.getpid()
+        # Paddle's own watch over the parent does not see its end while a worker waits for work.
+        super().__init__(dataset, batch_sampler=batch_sampler, collate_fn=collate_fn, num_workers=num_workers,
+                         worker_init_fn=lambda _: die_with_parent(parent))
 
     def __iter__(self) -> Iterator[Any]:
         with _Watch(self.dataset) as watch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ..picture_formats import open_picture_file
+from ..runtime import die_with_parent
 from .tables import PreparationError, Row
 
 ROWS_PER_TASK = 8
@@ -52,9 +54,10 @@ def _read_task(rows: list[tuple[Path | bytes, ...]]) -> list[list[bytes] | str]:
     return [read_images(images) for images in rows]
 
 
-def _ignore_interrupts() -> None:
+def _start_worker(parent: int) -> None:
     # Ctrl-C reaches every process of a terminal; the main one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent(parent)
 
 
 class ImageReader:
@@ -92,7 +95,8 @@ class ImageReader:
             return
         if self._pool is None:
             # Not forked: a fork beside the threads of Arrow and the progress bar may hang, and would share the plan.
-            self._pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), _ignore_interrupts)
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.workers, context, _start_worker, (os.getpid(),))
         iterator = iter(rows)
         pending: deque[tuple[list[Row], Future[list[list[bytes] | str]]]] = deque()
         while True:
