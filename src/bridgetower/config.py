@@ -27,11 +27,12 @@ def _check_multiple(value: int, divisor: int, what: str, by: str) -> None:
         raise ValueError(f"{what}={value} is not a multiple of {by}={divisor}; try {fitting}")
 
 
-def _check_sizes(config: PretrainedConfig, section: str, names: tuple[str, ...]) -> None:
+def _check_sizes(config: PretrainedConfig, section: str, names: tuple[str, ...], least: int = 1) -> None:
     for name in names:
         value = getattr(config, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{section}{name}={value!r} must be a whole number above zero")
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            allowed = "above zero" if least else "of at least zero"
+            raise ValueError(f"{section}{name}={value!r} must be a whole number {allowed}")
 
 
 @functools.cache
@@ -280,8 +281,9 @@ class BridgeTowerConfig(PretrainedConfig):
         return config_class(**(value or {}))
 
     def _check(self) -> None:
-        _check_sizes(self, "", ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-                                "token_type_vocab_size", "contrastive_hidden_size"))
+        _check_sizes(self, "", ("hidden_size", "num_attention_heads", "intermediate_size", "token_type_vocab_size",
+                                "contrastive_hidden_size"))
+        _check_sizes(self, "", ("num_hidden_layers",), least=0)  # 0: two towers alone
         for name in ("hidden_act", "cross_hidden_act"):
             check_activation(name, getattr(self, name))
         for name in ("layer_norm_eps", "cross_layer_norm_eps", "mlm_layer_norm_eps"):

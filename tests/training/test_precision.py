@@ -18,7 +18,6 @@ from paddle import nn
 from paddle.amp.auto_cast import amp_initialize
 
 import train
-import trainer_util
 from bridgetower import BridgeTowerForPreTraining
 from bridgetower.experiment import SettingsError
 from bridgetower.kernels import attention
@@ -180,7 +179,7 @@ def test_a_mask_is_finite_even_below_a_score(dtype: str, monkeypatch: pytest.Mon
 @pytest.fixture
 def pretended(monkeypatch: pytest.MonkeyPatch, untuned: None) -> list[dict[str, Any]]:
     """Let the command line accept half precision, which the CPU then ignores; what Paddle is asked for is recorded."""
-    monkeypatch.setattr(trainer_util, "check_precision", lambda *_: None)
+    monkeypatch.setattr("bridgetower.training.arguments.check_precision", lambda *_: None)
     asked: list[dict[str, Any]] = []
     original = paddle.amp.auto_cast
 

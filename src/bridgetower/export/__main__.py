@@ -19,7 +19,7 @@ examples:
   python export.py output/vqa --output vqa-static --format paddle onnx
       for every engine: Paddle's inference, ONNX Runtime and OpenVINO
   python export.py BridgeTower_vqa.ckpt.pdparams --output vqa-static --tokenizer roberta-base \
-      --labels data/fine-tune/vqav2_train.arrow data/fine-tune/vqav2_val.arrow
+      --labels data/fine-tune/vqav2_train_fix.arrow data/fine-tune/vqav2_val_fix.arrow
       a converted checkpoint of the original, which does not name its answers
   python export.py bridgetower-base-itm-mlm --output itm-static --task itm
       a converted or Hugging Face folder with heads for several tasks

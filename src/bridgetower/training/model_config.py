@@ -38,8 +38,9 @@ def _bare_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None,
     settings = {**({} if stored is not None else experiment.new_model), **experiment.model}
     if settings.get("model_type") == "bridgetower":
         return BridgeTowerConfig(**settings)
-    describes_words = "text_tower" in settings or "vocab_size" in (settings.get("text_config") or {"vocab_size": None})
     text = _tower(settings, "text_tower", experiment.source, stored)
+    # A text tower with a vocabulary of its own keeps it; an absent one has that of the tokenizer.
+    describes_words = "text_tower" in settings or "vocab_size" in (settings.get("text_config") or {"vocab_size": None})
     if tokenizer is not None and not describes_words:
         text["vocab_size"] = tokenizer.vocab_size
     vision = _tower(settings, "image_tower", experiment.source, stored)

@@ -59,8 +59,8 @@ def test_captions_of_a_csv_file(tmp_path: Path, out: Path, capsys: pytest.Captur
     assert "none" in captured and not [path for path in out.iterdir() if path.name.startswith(".")]
     command = next(line for line in captured.splitlines() if line.startswith("next: "))
     words = shlex.split(command)
-    assert f"--data_root {out}" in command and 'data.datasets=["mine"]' in words
-    assert (ROOT / words[words.index("--config_name") + 1]).is_file()
+    assert f"DATA_ROOT={out}" in words and words[-2:] == ["scripts/finetune.sh", "mine"]
+    assert (ROOT / words[-2]).is_file()
     samples = dataset(out, "train")
     assert len(samples) == 2 * counts["train"] and samples.table_names == ["mine_train"]
     assert samples[0].text == samples.record(0).text and samples.record(0).identifier in rows

@@ -177,7 +177,8 @@ def _original() -> list[Rule]:
     for task in ("vqa", "snli", "nlvr2"):
         for name in ("weight", "bias"):  # the only layer of a classifier is layer 0 there, and the last one here
             kind = Kind.TRANSPOSE if name == "weight" else Kind.COPY
-            two = (f"{task}_classifier.3.weight", "classifier.fc1.weight")
+            two = tuple(f"{layer}.{part}" for layer in (f"{task}_classifier.3", "classifier.fc1")
+                        for part in ("weight", "bias"))
             rows.append(Rule(f"{task}_classifier.0.{name}", (f"classifier.fc2.{name}",), kind, head=True, without=two))
         rows += _linear(f"{task}_classifier.0", "classifier.fc1", head=True)
         rows += _norm(f"{task}_classifier.1", "classifier.norm", head=True)
