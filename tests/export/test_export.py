@@ -237,7 +237,7 @@ class TestBadInput:
                 "exporter.make_parts = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
                 f"raise SystemExit(export.main([{str(sources['itm'])!r}, '--output', {str(tmp_path / 'new')!r}]))")
         root = Path(__file__).parents[2]
-        done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=240)
         assert done.returncode == 130 and done.stderr.endswith("export.py: interrupted, nothing written\n")
         assert not list(tmp_path.iterdir())
 
