@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from .auto_classes import install
+from .lazy_exports import lazy_exports
 from .sources import register_reader, register_settings_reader
 
 #: Public names and the modules that define them. They load on first use, so that data preparation, which needs no
 #: model, starts without Paddle.
-_EXPORTS = {
+__all__, __getattr__, __dir__ = lazy_exports(__name__, {
     "BridgeTowerConfig": "config",
     "BridgeTowerTextConfig": "config",
     "BridgeTowerVisionConfig": "config",
@@ -34,16 +34,8 @@ _EXPORTS = {
     "BridgeTowerProcessor": "inputs",
     "BridgeTowerTokenizer": "inputs",
     "pipeline": "pipelines",
-}
-
-__all__ = sorted(_EXPORTS)
+})
 __version__ = "0.1.0"
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module 'bridgetower' has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
 
 
 def _load_weights(source: str | Path, allow_nonfinite: bool) -> Any:
@@ -61,7 +53,3 @@ def _load_settings(source: str | PathLike[str], options: Mapping[str, Any]) -> d
 register_reader(_load_weights)
 register_settings_reader(_load_settings)
 install()
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_EXPORTS])

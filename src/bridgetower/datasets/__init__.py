@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from ..lazy_exports import lazy_exports
 
 #: Public names and the modules that define them. They load on first use, so that data preparation, which needs only
 #: the descriptions of data sets, starts without OpenCV.
-_EXPORTS = {
+__all__, __getattr__, __dir__ = lazy_exports(__name__, {
     "DATASETS": "specs",
     "SKIPPED": "collate",
     "ArrowTable": "arrow",
@@ -25,12 +24,4 @@ _EXPORTS = {
     "UnreadableImageError": "unreadable",
     "VqaTarget": "samples",
     "build_dataset": "opening",
-}
-
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
+})

@@ -5,22 +5,13 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from ..lazy_exports import lazy_exports
 
-_EXPORTS = {
+__all__, __getattr__, __dir__ = lazy_exports(__name__, {
     "BridgeTowerPredictor": "predictor",
     "ImageFeatures": "predictor",
     "TextFeatures": "predictor",
     "Manifest": "manifest",
     "ExportOptions": "exporter",
     "export_checkpoint": "exporter",
-}
-
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module 'bridgetower.export' has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
+})

@@ -5,10 +5,9 @@ Names load on first use, so that a command that only prints its help starts with
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from ..lazy_exports import lazy_exports
 
-_EXPORTS = {
+__all__, __getattr__, __dir__ = lazy_exports(__name__, {
     "pipeline": "factory",
     "Pipeline": "base_pipeline",
     "VisualQuestionAnsweringPipeline": "visual_question_answering",
@@ -20,12 +19,4 @@ _EXPORTS = {
     "ImageClassificationPipeline": "one_tower",
     "TextClassificationPipeline": "one_tower",
     "TASK_NAMES": "served",
-}
-
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module 'bridgetower.pipelines' has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
+})
