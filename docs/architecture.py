@@ -1,7 +1,7 @@
 """Draw the rooms of the package and the imports between them: `python docs/architecture.py [OUTPUT.png]`.
 
-Which rooms there are, in which order and what each is for stands in the tables of architecture.md; the arrows come from
-the imports in the source. The picture carries what it shows as JSON in its metadata, so that a test can compare it.
+The tables of architecture.md name the rooms, their order and their purpose; the arrows come from the imports in the
+source. The picture carries what it shows as JSON in its metadata, so that a test can compare it.
 """
 
 from __future__ import annotations
@@ -129,10 +129,10 @@ class Drawing:
     def _base(self, base: Mapping[str, str]) -> None:
         top = MARGIN + 0.85
         self._box(MARGIN, top, WIDTH - 2 * MARGIN, 0.85, "#888888", "#f1f1f1")
-        self.axes.text(WIDTH / 2, top - 0.27, "   ".join(base), ha="center", va="center", fontsize=13, weight="bold",
-                       color="#444444", zorder=4)
-        self.axes.text(WIDTH / 2, top - 0.6, "base modules, which every room may import (arrows left out)", ha="center",
-                       va="center", fontsize=9.5, color="#555555", zorder=4)
+        self.axes.text(WIDTH / 2, top - 0.3, textwrap.fill("   ".join(base), 84), ha="center", va="center",
+                       fontsize=11, weight="bold", color="#444444", zorder=4, linespacing=1.3)
+        note = "base modules, which every room may import (arrows left out)"
+        self.axes.text(WIDTH / 2, top - 0.68, note, ha="center", va="center", fontsize=9.5, color="#555555", zorder=4)
 
     def _gaps(self, level: int) -> list[float]:
         """The middles of the free columns of a floor: beside its boxes and between them."""

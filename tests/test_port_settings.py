@@ -146,7 +146,7 @@ def check(seed: int, folder: Path) -> str:
         return "not a model"
     try:
         expected = run(port, inputs, torch.tensor)
-    except (IndexError, NotImplementedError, TypeError, RuntimeError):
+    except (IndexError, NotImplementedError, TypeError, RuntimeError):  # settings with which the port cannot run
         with pytest.raises(ValueError, match="|".join(REFUSED)):
             getattr(bridgetower, name).from_pretrained(folder / "port")
         return "not a model"

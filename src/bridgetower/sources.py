@@ -42,7 +42,7 @@ def register_settings_reader(reader: Callable[[str | PathLike[str], Mapping[str,
 
 
 def read_settings(source: str | PathLike[str], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The stored settings of a checkpoint, as they stand in its `config.json`, which may be the Hugging Face port's.
+    """The settings in the `config.json` of a checkpoint, unchanged; the file may be the Hugging Face port's.
 
     Args:
         source: see `bridgetower.conversion.load_settings`.

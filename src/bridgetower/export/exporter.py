@@ -30,7 +30,7 @@ __all__ = ["ExportOptions", "export_checkpoint"]
 
 logger = logging.getLogger(__name__)
 
-#: Layers whose forward reads no size of a tensor, so that they can be traced as they stand. Paddle rewrites the source
+#: Layers whose forward reads no size of a tensor, so that they can be traced unchanged. Paddle rewrites the source
 #: of all other layers, once per layer, which takes a tenth of a second each time.
 _PLAIN_LAYERS = (BertLayer, BertCrossLayer, Bridge, Classifier, ImageBlock, LayerNorm, Linear, MLMHead, Pooler)
 

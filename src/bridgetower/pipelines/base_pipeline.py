@@ -130,8 +130,8 @@ class Pipeline:
                 bar.update(len(batch.items))
 
     def _results(self, batch: Batch, **options: Any) -> Iterable[Any]:
-        """One result for each item of a batch whose picture was read."""
-        raise NotImplementedError
+        """One result for each item of a batch whose picture was read; pipelines that take pictures define it."""
+        raise NotImplementedError(f"{type(self).__name__} must define _results")
 
     def _fused(self, batch: Batch, fuse: Fuse | None = None, prompts: tuple[str, ...] = ()) -> list[list[Any]]:
         """What the model says of each item: one output per text.

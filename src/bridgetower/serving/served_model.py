@@ -100,7 +100,12 @@ class ServedModel:
             self.pipelines[task].check(image, text)
 
     def search(self, requests: Sequence[tuple[str | None, Image.Image | None, int, int]]) -> list[list[Found]]:
-        """Results of searches, each a text, a picture, the number of results, and of those to rerank."""
+        """Results of searches.
+
+        Args:
+            requests: for each search its text or None, its picture or None, the number of results, and the number of
+                candidates to rerank.
+        """
         embed: Any = self.pipelines["feature-extraction"]
         assert self.index is not None
         return [search(self.index, embed, text, image, top, rerank, self._match if self._matching else None)

@@ -187,7 +187,7 @@ class Task:
         return base.replace(**(changes | self.model.required_settings))
 
     def update(self, metrics: Metrics, batch: Batch, output: Any, tables: Sequence[str] = ()) -> None:
-        """Add what one batch says to the metrics.
+        """Add what one batch says to the metrics; every task defines it.
 
         Args:
             metrics: to add to.
@@ -195,7 +195,7 @@ class Task:
             output: what the model made of them.
             tables: in evaluation, the names that `table_index` of the batch points into.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define update")
 
     def collect(self, batch: Batch, output: Any) -> dict[str, np.ndarray]:
         """The predictions of one batch, one row per sample, by column."""
@@ -232,11 +232,11 @@ class Task:
         return sum(metrics.get(name, 0.0) for name in self.selected_by)
 
     def write(self, output: Path, columns: dict[str, np.ndarray], source: PredictionSource) -> None:
-        """Write the predictions of all processes.
+        """Write the predictions of all processes; only a task with `writes_predictions` has any.
 
         Args:
             output: the prediction file; the output folder of a task that writes several files.
             columns: as collected.
             source: what the predictions are about.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"the task {self.name} has no predictions to write")
