@@ -20,17 +20,6 @@ Folders = Callable[[str], Path]
 pytestmark = pytest.mark.usefixtures("untuned")
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
-    def run(*words: Any) -> list[str]:
-        status = main([str(word) for word in words])
-        output = capsys.readouterr()
-        assert status == 0, output.err
-        return output.out.splitlines()
-
-    return run
-
-
 def test_ask(run: Any, saved: Folders, pictures: list[Path]) -> None:
     expected = pipeline("visual-question-answering", saved("vqa"))(pictures[0], ["what is this?", "red?"])
     header, *lines = run("ask", saved("vqa"), pictures[0], "what is this?", "red?")

@@ -18,17 +18,6 @@ Folders = Callable[[str], Path]
 pytestmark = pytest.mark.usefixtures("untuned")
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
-    def run(*words: Any) -> list[str]:
-        status = main([str(word) for word in words])
-        output = capsys.readouterr()
-        assert status == 0, output.err
-        return output.out.splitlines()
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def index(saved: Folders, pictures: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("search")

@@ -114,10 +114,11 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
         texts = text_tower(input_ids, attention_mask, len(text_tower.layers) + 1, inputs_embeds)
         images = image_tower(pixel_values, len(image_tower.layers) + 1, image_embeds, interpolate_pos_encoding,
                              with_last_norm=False)
-        normed = [image_tower.post_norm(state) for state in images[1:]]
         if self.text_gate is not None and self.image_gate is not None:
+            normed = [image_tower.post_norm(state) for state in images[1:]]
             return [self.text_gate(texts[1:])], [self.image_gate(normed)], (texts, images)
-        return texts[-self.num_states:], normed[-self.num_states:], (texts, images)
+        normed = [image_tower.post_norm(state) for state in images[-self.num_states:]]
+        return texts[-self.num_states:], normed, (texts, images)
 
     def _token_type(self, index: int) -> Tensor:
         """Embedding (D,) of a token type: 0 for texts, 1 for images, 2 for the second image of NLVR2."""
