@@ -94,7 +94,7 @@ def test_a_lock_that_leads_to_nothing_leaves_nothing(tmp_path: Path) -> None:
 def test_the_lock_of_a_killed_program_is_free(tmp_path: Path) -> None:
     program = (f"import os, signal\nfrom bridgetower.files import locked_folder\n"
                f"with locked_folder({str(tmp_path)!r}):\n    os.kill(os.getpid(), signal.SIGKILL)\n")
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=240).returncode == -signal.SIGKILL
     assert (tmp_path / ".lock").exists()
     with locked_folder(tmp_path):
         pass

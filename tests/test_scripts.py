@@ -58,8 +58,8 @@ class Command:
 def run(script: str, *words: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     return subprocess.run(["bash", str(ROOT / "scripts" / f"{script}.sh"), *words], cwd=folder, text=True,
-                          capture_output=True, env={**inherited, "PYTHON": sys.executable, "DRY_RUN": "1",
-                                                    "DEVICES": "cpu", **environment})
+                          capture_output=True, timeout=240,
+                          env={**inherited, "PYTHON": sys.executable, "DRY_RUN": "1", "DEVICES": "cpu", **environment})
 
 
 def commands(script: str, *words: str, **environment: str) -> list[Command]:

@@ -59,7 +59,8 @@ def test_the_user_directory_is_expanded(flickr: Path, tmp_path: Path, monkeypatc
 def test_several_processes_show_progress_and_write_the_same_file(flickr: Path, tmp_path: Path) -> None:
     for workers in ("1", "2"):
         command = [sys.executable, "-m", "bridgetower.preparation", "f30k", "--source", flickr, "--workers", workers]
-        done = subprocess.run([*command, "--output", tmp_path / workers], capture_output=True, text=True, check=True)
+        done = subprocess.run([*command, "--output", tmp_path / workers], capture_output=True, text=True, check=True,
+                              timeout=240)
         assert "40 rows" in done.stdout and "40/40" in done.stderr and "rows/s" in done.stderr
     (one, two) = (tmp_path / workers / "f30k_caption_karpathy_train.arrow" for workers in ("1", "2"))
     assert one.read_bytes() == two.read_bytes()
@@ -88,5 +89,6 @@ def test_no_training_framework_is_imported() -> None:
         "import sys, bridgetower.preparation.__main__\n"
         "print(sorted({'paddle', 'torch', 'paddlenlp', 'transformers', 'pandas'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          timeout=240)
     assert done.stdout.strip() == "[]"
