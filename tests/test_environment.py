@@ -36,7 +36,7 @@ IMPORTS: list[dict[str, str]] = [
         "tqdm": "tqdm",
     },
     {"torch": "torch", "transformers": "transformers"},
-    {"lancedb": "lancedb", "fastapi": "fastapi", "uvicorn": "uvicorn", "filelock": "filelock"},
+    {"lancedb": "lancedb", "fastapi": "fastapi", "uvicorn": "uvicorn"},
     {"onnx": "onnx", "onnxruntime": "onnxruntime", "openvino": "openvino"},
 ]
 
