@@ -92,6 +92,23 @@ def test_match_fill_classify(pretrained: TestClient, saved: Folders, pictures: l
          pipeline("zero-shot-image-classification", model)(pictures[1], ["red", "blue"]))
 
 
+def test_explain(vqa: TestClient, pretrained: TestClient, open_client: Callable[..., TestClient], pictures: list[Path]
+                 ) -> None:
+    body = {"image": encoded(pictures[0]), "text": "what is this?"}
+    response = vqa.post("/explain", json=body | {"answer": "blue"})
+    assert response.status_code == 200 and response.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(response.content)).format == "PNG"
+    assert pretrained.post("/explain", json=body | {"text": "a <mask> square"}).status_code == 200
+    for change, status, message in (
+            ({"answer": "purple"}, 400, "answer 'purple' is none of the model's 5 classes"),
+            ({"text": " "}, 400, "has no words"), ({"text": "a <mask>"}, 400, "no head for fill-mask"),
+            ({"text": "x" * 81}, 400, "81 characters"), ({"image": "?"}, 400, "not base64"),
+            ({"text": None}, 422, "string")):
+        response = vqa.post("/explain", json=body | change)
+        assert (response.status_code, message in response.text) == (status, True), response.text
+    assert open_client("itc").post("/explain", json=body).status_code == 404
+
+
 def test_entailment(open_client: Callable[..., TestClient], saved: Folders, pictures: list[Path]) -> None:
     found = results(open_client("entailment"), "/classify", image=encoded(pictures[0]), text="red")[0]
     near(found, pipeline("image-text-classification", saved("entailment"))(pictures[0], "red"))
@@ -172,7 +189,7 @@ def test_what_the_model_does_not_serve(vqa: TestClient, pretrained: TestClient, 
 
 def test_health_metrics_and_pages(vqa: TestClient, pretrained: TestClient, pictures: list[Path]) -> None:
     assert vqa.get("/health").json() == {"status": "ok", "model": "vqa", "tasks": ["ask", "classify"],
-                                         "classify_by": "text", "indexed_pictures": 0}
+                                         "classify_by": "text", "explains": True, "indexed_pictures": 0}
     health = pretrained.get("/health").json()
     assert health["tasks"] == ["match", "fill", "classify", "search"] and health["indexed_pictures"] == 7
     results(vqa, "/ask", image=encoded(pictures[0]), questions=["red?"])

@@ -22,6 +22,7 @@ from .payloads import (
     Answers,
     AskRequest,
     ClassifyRequest,
+    ExplainRequest,
     FillRequest,
     Health,
     MatchRequest,
@@ -104,6 +105,7 @@ def build_application(model: ServedModel, limits: Limits | None = None) -> FastA
     _count_requests(app, service)
     _add_page(app, service)
     _add_tasks(app, service)
+    _add_explain(app, service)
     _add_search(app, service)
     return app
 
@@ -127,7 +129,7 @@ def _add_page(app: FastAPI, service: _Service) -> None:
     def health() -> Health:
         model = service.model
         return Health(status="ok", model=model.name, tasks=model.tasks,
-                      classify_by=model.classify_by,
+                      classify_by=model.classify_by, explains=model.explains,
                       indexed_pictures=0 if model.index is None else len(model.index))
 
     @app.get("/metrics", response_class=PlainTextResponse, summary="Counters for Prometheus")
@@ -169,6 +171,23 @@ def _add_tasks(app: FastAPI, service: _Service) -> None:
         else:
             found = await service.answer("image-classification", body.image, ["class"], top_k=None)
         return Answers(results=[[Answer(**one) for one in result] for result in found])
+
+
+def _add_explain(app: FastAPI, service: _Service) -> None:
+    model = service.model
+
+    @app.post("/explain", response_class=Response, summary="Draw where the model looks, as a PNG",
+              responses={200: {"content": {"image/png": {}}}})
+    async def explain(body: ExplainRequest) -> Response:
+        if not model.explains:
+            raise HTTPException(404, f"{model.name} cannot be explained; served: {', '.join(model.tasks)}")
+        service._check_texts([body.text, body.answer or ""])
+        picture = await service.picture(body.image)
+        try:  # of a kind of its own: an error must not meet other requests
+            content = await service.wait(object(), model.explain, (picture, body.text, body.answer))
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        return Response(content, media_type="image/png")
 
 
 def _add_search(app: FastAPI, service: _Service) -> None:
