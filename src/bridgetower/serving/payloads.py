@@ -87,3 +87,5 @@ class Health(BaseModel):
     tasks: list[str]
     classify_by: str | None = Field(description="What /classify reads with a picture: labels, text, or image alone.")
     indexed_pictures: int
+    can_rerank: bool = Field(description="Whether /search takes `rerank`.")
+    max_bytes: int = Field(description="Size of the largest request that is read.")

@@ -75,6 +75,11 @@ class ServedModel:
                 "image": "image-classification"}
         return next((way for way, task in ways.items() if task in self.pipelines), None)
 
+    @property
+    def can_rerank(self) -> bool:
+        """Whether what was found can be ordered by how well it matches the words."""
+        return self._matching is not None
+
     def runner(self, task: str, **options: Any) -> Callable[[Sequence[list[tuple[Image.Image, str]]]], list[Any]]:
         """A function from batches of requests, each of them pairs of a picture and a text, to their results."""
         pipe: Any = self.pipelines[task]
@@ -108,7 +113,7 @@ class ServedModel:
         """
         embed: Any = self.pipelines["feature-extraction"]
         assert self.index is not None
-        return [search(self.index, embed, text, image, top, rerank, self._match if self._matching else None)
+        return [search(self.index, embed, text, image, top, rerank, self._match if self.can_rerank else None)
                 for text, image, top, rerank in requests]
 
     def _match(self, images: Sequence[str], text: str) -> list[float | None]:
