@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from bridgetower.cli import main
 from bridgetower.serving.application import build_application
 from bridgetower.serving.request_limits import BodyLimit, Limits
 from bridgetower.serving.served_model import ServedModel
+from tests.saved_models import png_that_claims
 
 Folders = Callable[[str], Path]
 LIMITS = Limits(max_bytes=200_000, max_pixels=100_000, max_texts=5, max_characters=80)
@@ -140,16 +139,6 @@ def test_no_file_of_the_machine(path: str, pretrained: TestClient) -> None:
     assert pretrained.get(path).status_code == 404
 
 
-def png_that_claims(width: int, height: int) -> bytes:
-    """A small file that says it is a large picture."""
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = zlib.compress(b"0" * 999)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize("change, status, message", [
     ({"image": "?"}, 400, "image is not base64"),
     ({"image": base64.b64encode(b"no picture").decode()}, 400, "not in a picture format"),
@@ -188,9 +177,11 @@ def test_what_the_model_does_not_serve(vqa: TestClient, pretrained: TestClient, 
 
 
 def test_health_metrics_and_pages(vqa: TestClient, pretrained: TestClient, pictures: list[Path]) -> None:
-    assert vqa.get("/health").json() == {"status": "ok", "model": "vqa", "tasks": ["ask", "classify"],
-                                         "classify_by": "text", "explains": True, "indexed_pictures": 0}
+    assert vqa.get("/health").json() == {
+        "status": "ok", "model": "vqa", "tasks": ["ask", "classify"], "classify_by": "text", "explains": True,
+        "indexed_pictures": 0, "can_rerank": False, "max_bytes": LIMITS.max_bytes}
     health = pretrained.get("/health").json()
+    assert health["can_rerank"]
     assert health["tasks"] == ["match", "fill", "classify", "search"] and health["indexed_pictures"] == 7
     results(vqa, "/ask", image=encoded(pictures[0]), questions=["red?"])
     vqa.get("/unknown/path")
@@ -247,8 +238,9 @@ class TestBody:
         assert self.run(pieces) == ([], [b"123456789"])
 
     def test_too_large_without_a_length(self) -> None:
-        sent, seen = self.run([{"type": "http.request", "body": b"123456", "more_body": True}] * 5)
-        assert sent[0]["status"] == 413 and not seen
+        pieces = [{"type": "http.request", "body": b"123456", "more_body": number < 4} for number in range(5)]
+        sent, seen = self.run(pieces)
+        assert sent[0]["status"] == 413 and not seen and not pieces, "the client has sent everything"
 
     def test_half_sent(self) -> None:
         half = {"type": "http.request", "body": b"1", "more_body": True}

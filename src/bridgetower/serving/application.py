@@ -12,7 +12,8 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from PIL import Image, ImageOps
 
 from ..pipelines.pictures import UnreadablePictureError, open_picture
@@ -102,12 +103,20 @@ def build_application(model: ServedModel, limits: Limits | None = None) -> FastA
     app = FastAPI(title="BridgeTower", version="1", lifespan=lifespan, redoc_url=None,
                   description=f"The model {model.name}. Served: {', '.join(model.tasks)}.")
     app.add_middleware(BodyLimit, limits=service.limits)
+    app.add_exception_handler(RequestValidationError, _refuse)
     _count_requests(app, service)
     _add_page(app, service)
     _add_tasks(app, service)
     _add_explain(app, service)
     _add_search(app, service)
     return app
+
+
+def _refuse(_: Request, error: Exception) -> Response:
+    """What is wrong with a body, without repeating it: a picture is large, and a NaN cannot be written as JSON."""
+    assert isinstance(error, RequestValidationError)
+    found = [{name: one[name] for name in ("loc", "msg", "type")} for one in error.errors()]
+    return JSONResponse({"detail": found}, 422)
 
 
 def _count_requests(app: FastAPI, service: _Service) -> None:
@@ -128,9 +137,9 @@ def _add_page(app: FastAPI, service: _Service) -> None:
     @app.get("/health", summary="What is served")
     def health() -> Health:
         model = service.model
-        return Health(status="ok", model=model.name, tasks=model.tasks,
-                      classify_by=model.classify_by, explains=model.explains,
-                      indexed_pictures=0 if model.index is None else len(model.index))
+        return Health(status="ok", model=model.name, tasks=model.tasks, classify_by=model.classify_by,
+                      explains=model.explains, indexed_pictures=0 if model.index is None else len(model.index),
+                      can_rerank=model.can_rerank, max_bytes=service.limits.max_bytes)
 
     @app.get("/metrics", response_class=PlainTextResponse, summary="Counters for Prometheus")
     def metrics() -> str:

@@ -103,6 +103,11 @@ class ServedModel:
         return [explanation_png(explain(self._explained_engine(text), picture, text, answer))
                 for picture, text, answer in requests]
 
+    @property
+    def can_rerank(self) -> bool:
+        """Whether what was found can be ordered by how well it matches the words."""
+        return self._matching is not None
+
     def runner(self, task: str, **options: Any) -> Callable[[Sequence[list[tuple[Image.Image, str]]]], list[Any]]:
         """A function from batches of requests, each of them pairs of a picture and a text, to their results."""
         pipe: Any = self.pipelines[task]
@@ -136,7 +141,7 @@ class ServedModel:
         """
         embed: Any = self.pipelines["feature-extraction"]
         assert self.index is not None
-        return [search(self.index, embed, text, image, top, rerank, self._match if self._matching else None)
+        return [search(self.index, embed, text, image, top, rerank, self._match if self.can_rerank else None)
                 for text, image, top, rerank in requests]
 
     def _match(self, images: Sequence[str], text: str) -> list[float | None]:
