@@ -40,12 +40,22 @@ def test_heads(run: Run, saved: Folders, pictures: list[Path], tmp_path: Path, m
     assert [json.loads(line)["pairs"] for line in lines] == [5]
 
 
+def test_deletion(run: Run, saved: Folders, mini: Path) -> None:
+    words = ["explain", "--deletion", saved("vqa"), "--data", mini / "data/easy_vqa_test.arrow", "--limit", 3]
+    header, *table, last = run(*words)
+    assert header.split() == "removed most relevant first at random least relevant first".split()
+    assert table[0].split()[0] == "0.0000" and len(set(table[0].split()[1:])) == 1, "nothing is removed yet"
+    assert last == "mean score of the model's answers over 3 pairs"
+    (line,) = run(*words, "--json")
+    assert json.loads(line)["pairs"] == 3
+
+
 @pytest.mark.parametrize("words, message", [
     (["MODEL", "PICTURE"], "--text is missing"),
-    (["MODEL", "--text", "red?"], "picture is missing"),
+    (["MODEL", "--text", "red?"], "PICTURE is missing"),
     (["MODEL", "absent.png", "--text", "red?"], "absent.png: no such picture"),
     (["MODEL", "FOLDER", "--text", "red?"], "no such picture"),
-    (["MODEL", "PICTURE", "--text", "red?", "--limit", "3"], "--limit goes with --heads"),
+    (["MODEL", "PICTURE", "--text", "red?", "--limit", "3"], "--limit cannot be used here"),
     (["MODEL", "PICTURE", "--text", "red?", "--layer", "7"], "layer 7 does not exist"),
     (["MODEL", "PICTURE", "--text", "a <mask>"], "no head for fill-mask"),
     (["MODEL", "LIST", "--text", "red?"], "unreadable picture"),
@@ -55,6 +65,8 @@ def test_heads(run: Run, saved: Folders, pictures: list[Path], tmp_path: Path, m
     (["--heads", "MODEL", "--data", "absent.arrow"], "absent.arrow: no such arrow file"),
     (["--heads", "MODEL", "--data", "LIST", "--text", "red?"], "--text cannot be used with --heads"),
     (["--heads", "MODEL", "--data", "LIST"], "picture without a text"),
+    (["--deletion", "MODEL", "--heads", "MODEL", "--data", "LIST"], "exclude each other"),
+    (["--deletion", "MODEL", "--data", "LIST", "--output", "x.png"], "--output cannot be used with --deletion"),
 ])
 def test_bad_input(words: list[str], message: str, saved: Folders, pictures: list[Path], tmp_path: Path,
                    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

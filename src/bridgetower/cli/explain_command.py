@@ -18,12 +18,15 @@ EXAMPLE = """\
 examples:
   bridgetower explain build/quickstart/vqa picture.png --text "what color is the circle?"
   bridgetower explain --heads build/quickstart/pretrain build/quickstart/vqa --data questions.csv --output heads.png
+  bridgetower explain --deletion build/quickstart/vqa --data build/quickstart/data/easy_vqa_test.arrow --limit 500
 """
 DESCRIPTION = """\
-Draw where a model looks: for each word of a text its attention over the picture, and what the answer rests on. Or, with
---heads, how much the attention heads of several models differ.
+Draw where a model looks: for each word of a text its attention over the picture, and what the answer rests on.
+Or, with --heads, draw how much the attention heads of several models differ.
+Or, with --deletion, print how an answer suffers when the patches that it rests on are removed.
 """
-_HEADS_ONLY, _PICTURE_ONLY = ("data", "limit"), ("text", "answer", "layer", "head")
+_USAGE = "give MODEL PICTURE --text TEXT, --heads MODEL ... --data LIST, or --deletion MODEL --data LIST"
+_OF_ONE, _OF_MANY = ("model", "picture", "text", "answer", "layer", "head"), ("data", "limit")
 
 
 def add_commands(commands: Any) -> None:
@@ -38,8 +41,9 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--head", type=positive, metavar="N", help="attention of this head (mean of all)")
     parser.add_argument("--heads", nargs="+", metavar="MODEL",
                         help="compare the attention heads within each of these models, instead of explaining one")
-    parser.add_argument("--data", help="pictures with texts for --heads: CSV, TSV or JSON lines, or an arrow file of "
-                        "bridgetower prepare")
+    parser.add_argument("--deletion", metavar="MODEL", help="check the explanations of this model, instead of one")
+    parser.add_argument("--data", help="pictures with texts for --heads and --deletion: CSV, TSV or JSON lines, or an "
+                        "arrow file of bridgetower prepare")
     parser.add_argument("--limit", type=positive, metavar="N", help="pairs of --data that are read (256)")
     parser.add_argument("--output", type=Path, metavar="PNG", help="the picture to write (explain.png or heads.png)")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON instead of a table")
@@ -48,15 +52,24 @@ def add_commands(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    wanted, refused = (("data",), _PICTURE_ONLY) if options.heads else (("model", "picture", "text"), _HEADS_ONLY)
+    mode = "--heads" if options.heads else "--deletion" if options.deletion else ""
+    wanted, refused = (("data",), _OF_ONE) if mode else (("model", "picture", "text"), _OF_MANY)
+    if options.heads and options.deletion:
+        raise ValueError(f"--heads and --deletion exclude each other; {_USAGE}")
     missing = next((name for name in wanted if not getattr(options, name)), None)
     if missing:
-        name = missing if missing in ("model", "picture") else f"--{missing}"
-        raise ValueError(f"{name} is missing; give MODEL PICTURE --text TEXT, or --heads MODEL ... --data LIST")
+        raise ValueError(f"{_shown(missing)} is missing; {_USAGE}")
     extra = next((name for name in refused if getattr(options, name) is not None), None)
     if extra:
-        raise ValueError(f"--{extra} {'cannot be used with' if options.heads else 'goes with'} --heads; drop it")
-    (_compare_heads if options.heads else _explain)(options)
+        raise ValueError(f"{_shown(extra)} cannot be used {f'with {mode}' if mode else 'here'}; {_USAGE}")
+    if options.deletion:
+        _check_by_deletion(options)
+    else:
+        (_compare_heads if options.heads else _explain)(options)
+
+
+def _shown(name: str) -> str:
+    return name.upper() if name in ("model", "picture") else f"--{name}"
 
 
 def _explain(options: argparse.Namespace) -> None:
@@ -97,6 +110,27 @@ def _compare_heads(options: argparse.Namespace) -> None:
                 ((model.name, kind, layer, float(value)) for model in found
                  for kind, values in model.layers.items() for layer, value in enumerate(values, 1)))
     print(f"mean over {found[0].pairs} pairs; saved {output}")
+
+
+def _check_by_deletion(options: argparse.Namespace) -> None:
+    if options.output:
+        raise ValueError("--output cannot be used with --deletion, which draws no picture")
+    pairs = list(islice(_pairs(options.data), options.limit or 256))
+    engines = _engines(options.deletion, options.device)
+    from ..explain import check_by_deletion
+    from ..pipelines.explaining import explained_engine
+    from ..progress import progress_bar
+
+    opened = explained_engine(engines, pairs[0][1] if pairs else "", options.deletion)
+    found = check_by_deletion(opened, progress_bar(pairs, unit=" pairs"))
+    rows = [(share, *(float(scores[place]) for scores in found.scores.values()))
+            for place, share in enumerate(found.shares)]
+    if options.json:
+        print_json([{"model": options.deletion, "pairs": found.pairs, "removed": list(found.shares),
+                     **{order: scores.round(4).tolist() for order, scores in found.scores.items()}}])
+        return
+    print_table(("removed", *found.scores), rows)
+    print(f"mean score of the model's answers over {found.pairs} pairs")
 
 
 def _engines(source: str, device: Any) -> dict[str, Any]:
