@@ -13,6 +13,7 @@ from PIL import Image
 from .arrow import ArrowTable
 from .samples import VqaTarget
 from .specs import DatasetSpec
+from .table_values import check_values
 from .unreadable import open_image
 
 __all__ = ["Mode", "Source"]
@@ -45,7 +46,8 @@ class Source:
 
         Raises:
             KeyError: a table lacks a column.
-            ValueError: own tables lack the pictures or texts that the mode needs.
+            ValueError: own tables lack the pictures or texts that the mode needs, or a table holds values that
+                cannot be.
         """
         if spec.modality not in _MODALITIES[mode]:
             raise ValueError(f"{spec.key} holds samples of {spec.modality} alone; mode {mode!r} cannot read them")
@@ -58,6 +60,7 @@ class Source:
                 *(() if mode == "text_only" else spec.image_columns),
                 *(() if mode == "image_only" else (spec.text_column,)),
             )
+            check_values(table, spec)
         if mode == "image_only":
             rows, texts = np.arange(self.num_rows), np.full(self.num_rows, -1)
         else:
