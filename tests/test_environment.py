@@ -38,6 +38,7 @@ IMPORTS: list[dict[str, str]] = [
     },
     {"torch": "torch", "transformers": "transformers"},
     {"lancedb": "lancedb", "fastapi": "fastapi", "uvicorn": "uvicorn"},
+    {"playwright.sync_api": "playwright"},
     {"onnx": "onnx", "onnxruntime": "onnxruntime", "openvino": "openvino"},
 ]
 

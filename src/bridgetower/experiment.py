@@ -28,7 +28,8 @@ class DataSettings:
     """What is read and how.
 
     Attributes:
-        datasets: keys of the data sets, in order; see `bridgetower.datasets`.
+        datasets: keys of the data sets, in order, see `bridgetower.datasets`; for training on captions also tar shards,
+            such as `shards/{000..331}.tar`, relative to the data root.
         tokenizer: a folder with tokenizer files, or a name on the Hugging Face hub; not read by tasks without texts.
         image_size: side of the square image in pixels.
         max_text_len: tokens that a text is cut to.
@@ -43,6 +44,8 @@ class DataSettings:
         clean_splits: keep validation apart from training and test; the published numbers do not.
         vqa_extra_train_tables: more tables for VQA training, such as vgqa_train and vgqa_val.
         max_unreadable_images: how many unreadable images training may skip.
+        shuffle_buffer: samples among which those of tar shards are shuffled, beside the order of the shards; more mixes
+            them better, fewer reads the files more in order. It takes no memory.
     """
 
     datasets: tuple[str, ...] = ()
@@ -59,6 +62,7 @@ class DataSettings:
     clean_splits: bool = False
     vqa_extra_train_tables: tuple[str, ...] = ()
     max_unreadable_images: int = 100
+    shuffle_buffer: int = 20_000
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..config import BridgeTowerConfig
-from ..datasets import AnswerVocabulary, DatasetOptions, build_dataset
+from ..datasets import AnswerVocabulary, ArrowTable, DatasetOptions, build_dataset
 from ..datasets.specs import Split
 from ..datasets.table_values import check_answer_labels
 from ..experiment import Experiment, SettingsError
@@ -58,7 +58,8 @@ class VisualQuestionAnswering(Task):
         answers = AnswerVocabulary.from_datasets(*needed)
         count = experiment.task.num_labels or answers.num_answers
         for table in (table for dataset in needed for source in dataset.sources for table in source.tables):
-            check_answer_labels(table, count)
+            if isinstance(table, ArrowTable):
+                check_answer_labels(table, count)
         if experiment.task.num_labels and answers.num_answers < experiment.task.num_labels:
             logger.warning("the tables have %d answers, the classifier %d as task.num_labels says; the others are "
                            "never right", answers.num_answers, experiment.task.num_labels)
