@@ -102,7 +102,22 @@ def _csv_records(path: Path) -> Iterator[Record]:
     except csv.Error as error:
         raise PreparationError(f"{path}, line {number}: not valid CSV ({error}); check its quotes") from error
     except UnicodeDecodeError as error:
-        raise PreparationError(f"{path}: not UTF-8 after line {number - 1} ({error.reason}); convert it") from error
+        line = _undecodable_line(path)
+        raise PreparationError(f"{path}, line {line}: not UTF-8 ({error.reason}); convert it") from error
+
+
+def _undecodable_line(path: Path) -> int:
+    """The first line that is not UTF-8; the decoder, which reads ahead, does not say which."""
+    with path.open("rb") as file:
+        return next(number for number, line in enumerate(file, start=1) if not _is_utf8(line))
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _delimiter(path: Path, head: str) -> str:
