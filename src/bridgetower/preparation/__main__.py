@@ -14,6 +14,7 @@ from typing import Any
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..files import locked_folder
+from ..picture_reading import SCALE_RULES
 from ..runtime import interrupted_by_signals
 from .arrow_input import arrow_files
 from .check import check_file
@@ -132,6 +133,14 @@ def _add_table(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=10_000,
         help="pictures per part (10000); an interrupted run goes on after the last complete one",
     )
+    parser.add_argument(
+        "--scale_16bit",
+        choices=SCALE_RULES,
+        default="full",
+        help="how training and models read grey pictures of more than 8 bits: by their full range (the default), from "
+        "their smallest to their largest value, or from their first to their 99th percentile",
+    )
+    parser.add_argument("--apply_exif", action="store_true", help="turn pictures as their EXIF orientation says")
     _add_workers(parser)
     parser.add_argument("--skip_bad", action="store_true", help="leave out rows that cannot be used, and name them")
     parser.add_argument("--overwrite", action="store_true", help="replace tables of other data")
@@ -156,7 +165,7 @@ def _run_table(arguments: argparse.Namespace) -> None:
     options = {name: value for name, value in vars(arguments).items() if name in Request.__dataclass_fields__}
     for name in ("source", "columns", "classes"):
         options[name] = tuple(options[name]) if options[name] is not None else None
-    with ImageReader(arguments.workers) as reader:
+    with ImageReader(arguments.workers, strict=True) as reader:
         description = build_tables(Request(**options), reader, progress=True)
     print(describe(description, arguments.output))
 
