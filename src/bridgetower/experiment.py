@@ -28,7 +28,8 @@ class DataSettings:
     """What is read and how.
 
     Attributes:
-        datasets: keys of the data sets, in order; see `bridgetower.datasets`.
+        datasets: keys of the data sets, in order, see `bridgetower.datasets`; for training on captions also tar shards,
+            such as `shards/{000..331}.tar`, relative to the data root.
         tokenizer: a folder with tokenizer files, or a name on the Hugging Face hub; not read by tasks without texts.
         image_size: side of the square image in pixels.
         max_text_len: tokens that a text is cut to.
@@ -47,6 +48,8 @@ class DataSettings:
             `bridgetower.picture_reading.to_eight_bits`; null: as the descriptions of own tables say, else as the
             checkpoint was trained, else `full`.
         apply_exif: whether pictures are turned as their EXIF orientation says; null likewise, else false.
+        shuffle_buffer: samples among which those of tar shards are shuffled, beside the order of the shards; more mixes
+            them better, fewer reads the files more in order. It takes no memory.
     """
 
     datasets: tuple[str, ...] = ()
@@ -65,6 +68,7 @@ class DataSettings:
     max_unreadable_images: int = 100
     scale_16bit: str | None = None
     apply_exif: bool | None = None
+    shuffle_buffer: int = 20_000
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ except SystemExit as error:
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_is_light_and_has_an_example(command: str) -> None:
     words = [*command.split(), "--help"]
-    done = subprocess.run([sys.executable, "-c", _RUN, *words], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", _RUN, *words], capture_output=True, text=True, check=True,
+                          timeout=240)
     *text, facts = done.stdout.splitlines()
     assert json.loads(facts)["status"] == 0 and not HEAVY & set(json.loads(facts)["modules"])
     assert any(line.startswith(f"  bridgetower {command or 'ask'} ") for line in text[text.index(next(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bridgetower.preparation import PreparationError, web_captions
 from bridgetower.preparation.schemas import CAPTIONS
 from bridgetower.preparation.web_captions import PackedTexts, read_tsv_captions
+from tests.preparation.own_data.pictures import picture, write_tar
 from tests.preparation.raw_data import (
     CC_TSV,
     cc_release,
@@ -183,3 +184,25 @@ def test_the_layout_of_vilt(tmp_path: Path, name: str, root: str) -> None:
     stem = "sbu" if root == "sbu" else "conceptual_caption_train"
     found = [row for n in range(2) for row in rows(tmp_path / "out" / f"{stem}_{n}.arrow")]
     assert {row["image_id"]: row["caption"] for row in found} == {f"train{n}": [f"caption {n}"] for n in range(4)}
+
+
+def test_cc12m(tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    folder, out = tmp_path / "data/cc12m", tmp_path / "out"
+    arguments = ("cc12m", "--source", tmp_path / "data", "--output", out)
+    folder.mkdir(parents=True)
+    (folder / "cc12m.tsv").write_text("http://x/1.jpg\ta dog\n")
+    assert run(*arguments) == 2
+    assert f"{folder}: no .tar shards in it; cc12m.tsv holds links, download" in capsys.readouterr().err
+    for shard in range(2):
+        members = [(f"{n}.{suffix}", data) for n in range(shard * 3, shard * 3 + 3)
+                   for suffix, data in (("jpg", picture(n)), ("txt", f"caption {n}".encode()))]
+        write_tar(folder / f"{shard:05}.tar", [*members, ("lost.txt", b"x")])
+    assert run(*arguments) == 0
+    assert all(has_schema(out / f"cc12m_{shard}.arrow", CAPTIONS) for shard in range(2))
+    assert rows(out / "cc12m_1.arrow") == [
+        {"image": picture(n), "caption": [f"caption {n}"], "image_id": f"{n}.jpg", "split": "train"} for n in (3, 4, 5)]
+    assert "00001.tar: 1 of 4 samples are left out: lost (no picture)" in caplog.text
+    assert run(*arguments) == 0 and "3 rows" in capsys.readouterr().out  # complete already
+    (folder / "00001.tar").write_bytes(b"cut off")
+    assert run(*arguments, "--overwrite") == 2
+    assert "00001.tar: cannot be read as an uncompressed tar file" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from bridgetower.files import locked_folder
 from bridgetower.preparation import ImageReader, PreparationError, Row, Table, writer
 from bridgetower.preparation.schemas import CAPTIONS
 from bridgetower.preparation.tables import shuffled
@@ -121,10 +122,11 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_the_leftover_of_a_killed_run_does_not_hurt(tmp_path: Path) -> None:
-    (tmp_path / ".t.arrow.12345.partial").write_bytes(b"half")
-    write(make_table(tmp_path / "images", 2), tmp_path)
+    (tmp_path / ".t.arrow.4194305.partial").write_bytes(b"half")
+    with locked_folder(tmp_path):
+        write(make_table(tmp_path / "images", 2), tmp_path)
     assert len(rows(tmp_path / "t.arrow")) == 2
-    assert not (tmp_path / ".t.arrow.12345.partial").exists()
+    assert not (tmp_path / ".t.arrow.4194305.partial").exists()
 
 
 def test_skip_bad_counts_and_names_what_it_leaves_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

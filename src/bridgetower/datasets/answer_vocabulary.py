@@ -29,7 +29,7 @@ class AnswerVocabulary:
         """Collect the answers in the VQA tables of the datasets, usually training and validation."""
         return cls.from_tables(
             table for dataset in datasets for source in dataset.sources if source.spec.kind == "vqa"
-            for table in source.tables
+            for table in source.tables if isinstance(table, ArrowTable)
         )
 
     @classmethod

@@ -29,6 +29,7 @@ PREPARED_BY: dict[str, str] = {
     "coco_": "coco",
     "f30k_": "f30k",
     "conceptual_caption_": "gcc",
+    "cc12m_": "cc12m",
     "sbu_": "sbu",
     "vgqa_coco_": "vgqa_coco",
     "vgqa_": "vgqa",
@@ -107,6 +108,10 @@ class ArrowTable:
         """The encoded image of one cell, still in the mapped file; None for a null cell."""
         buffer = self._scalar(column, row).as_buffer()
         return None if buffer is None else memoryview(buffer)
+
+    def where(self, row: int) -> str:
+        """File and row, for messages."""
+        return f"{self.path} row {row}"
 
     def text_index(self, column: str, unique: bool) -> tuple[np.ndarray, np.ndarray]:
         """All texts of a list column in order: their row, and their position in the row's list.

@@ -143,6 +143,12 @@ class ImageTextDataset:
             self.epoch = epoch
 
     @property
+    def shards(self) -> list[tuple[int, int]]:
+        """First and past-the-last sample of each tar shard; see `Source.shards`."""
+        return [(start + first, start + stop) for source, start in zip(self.sources, self._sample_starts, strict=False)
+                for first, stop in source.shards]
+
+    @property
     def num_unreadable(self) -> int:
         """Distinct unreadable images that training has skipped so far, over all loader workers."""
         return self._unreadable.count
@@ -211,8 +217,9 @@ class ImageTextDataset:
         )
 
     def _negatives(self, index: int) -> tuple[Callable[[], np.ndarray] | None, tuple[str, ...]]:
-        """Draw a non-matching image and texts from all samples of the source: they may match by chance."""
-        options, source = self.options, self._place(index).source
+        """Draw a non-matching image and texts from the samples of the source: they may match by chance."""
+        options, place = self.options, self._place(index)
+        source = place.source
         if source.spec.kind != "caption" or options.mode == "image_only":
             return None, ()
         false_image = None
@@ -221,14 +228,14 @@ class ImageTextDataset:
         if not options.draw_false_text:
             return false_image, ()
         rng = draw_stream("false_text", options.seed, self.epoch, index)
-        drawn = rng.integers(len(source), size=options.draw_false_text)
+        drawn = rng.integers(*source.drawn_from(index - place.start), size=options.draw_false_text)
         return false_image, tuple(source.text(int(position)) for position in drawn)
 
     def _false_pixels(self, index: int) -> np.ndarray:
         """The image of another sample of the same source, drawn for sample `index`."""
         place = self._place(index)
         rng = draw_stream("false_image", self.options.seed, self.epoch, index)
-        drawn = place.start + int(rng.integers(len(place.source)))
+        drawn = place.start + int(rng.integers(*place.source.drawn_from(index - place.start)))
         if not self.options.training:
             return self._pixels(drawn, rng)
         return self._redraw(lambda other: self._pixels(other, rng), drawn)
@@ -245,7 +252,7 @@ class ImageTextDataset:
             index = place.start + int(rng.integers(len(place.source)))
         raise UnreadableImageError(
             f"{place.source.where(place.row)} and {_MAX_REDRAWS - 1} images drawn in its place are unreadable; "
-            "repair the arrow files"
+            "repair the files"
         )
 
     def _pixels(self, index: int, rng: np.random.Generator | None = None) -> np.ndarray:

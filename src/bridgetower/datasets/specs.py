@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ..known import nearest
 from ..picture_reading import PictureReading
 from .description import described_reading, description_path, is_described, read_description
+from .shard_paths import is_shard_pattern
 
 __all__ = ["DATASETS", "DatasetSpec", "Split", "dataset_spec"]
 
@@ -107,6 +108,7 @@ DATASETS: dict[str, DatasetSpec] = {
         _karpathy("coco", ("train", "restval")),
         _karpathy("f30k", ("train", "val"), clean_train=("train",)),
         DatasetSpec("gcc", "caption", ("conceptual_caption_train",), shards=True),
+        DatasetSpec("cc12m", "caption", ("cc12m",), shards=True),
         DatasetSpec("sbu", "caption", ("sbu",), shards=True),
         DatasetSpec("vg", "caption", ("vg",)),
         DatasetSpec(
@@ -123,7 +125,7 @@ DATASETS: dict[str, DatasetSpec] = {
 
 
 def dataset_spec(key: str, data_root: str | os.PathLike[str] | None = None) -> DatasetSpec:
-    """Look up a data set: a published one, or a user's own that `KEY.json` in `data_root` describes.
+    """Look up a data set: a published one, a user's own that `KEY.json` in `data_root` describes, or tar shards.
 
     Raises:
         KeyError: an unknown key, with the nearest known one.
@@ -131,6 +133,8 @@ def dataset_spec(key: str, data_root: str | os.PathLike[str] | None = None) -> D
     """
     if key in DATASETS:
         return DATASETS[key]
+    if is_shard_pattern(key):
+        return DatasetSpec(key, "caption", (key,))
     root = None if data_root is None else Path(data_root).expanduser()
     if root is not None and is_described(root, key):
         return _own_spec(read_description(root, key))

@@ -86,6 +86,6 @@ class UnreadableImages:
         if count > self.limit:
             raise UnreadableImageError(
                 f"{error}; this is unreadable image number {count}, more than the limit of {self.limit}: "
-                "repair the arrow files, or raise max_unreadable_images"
+                "repair the files, or raise max_unreadable_images"
             ) from error
         logger.warning("%s; another sample takes its place (%d of at most %d)", error, count, self.limit)

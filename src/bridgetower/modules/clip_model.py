@@ -24,9 +24,9 @@ class ImageBlock(nn.Layer):
         self.mlp_norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.mlp = FeedForward(config.hidden_size, config.intermediate_size, config.hidden_act)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, W) -> (B, N, W)."""
-        x = x + self.attention(self.attention_norm(x))
+    def forward(self, x: Tensor, attentions: list[Tensor] | None = None) -> Tensor:
+        """(B, N, W) -> (B, N, W); `attentions` gets the weights (B, H, N, N)."""
+        x = x + self.attention(self.attention_norm(x), attentions=attentions)
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -81,7 +81,8 @@ class ImageTower(nn.Layer):
         return paddle.concat([self.position_embedding[:1], table.flatten(2).squeeze(0).transpose([1, 0])])
 
     def forward(self, pixel_values: Tensor | None, num_states: int = 1, image_embeds: Tensor | None = None,
-                interpolate_pos_encoding: bool = False, with_last_norm: bool = True) -> list[Tensor]:
+                interpolate_pos_encoding: bool = False, with_last_norm: bool = True,
+                attentions: list[Tensor] | None = None) -> list[Tensor]:
         """Encode a batch of images.
 
         Args:
@@ -92,6 +93,7 @@ class ImageTower(nn.Layer):
             image_embeds: (B, N, W) input of the first block, instead of `pixel_values`.
             interpolate_pos_encoding: resize the position table if the images have another size.
             with_last_norm: whether the last LayerNorm is applied to the states.
+            attentions: a list that gets the attention weights (B, H, N, N) of every block.
 
         Returns:
             The states (B, N, W) of the top blocks, lowest block first; the class token is the first of the N tokens.
@@ -101,6 +103,6 @@ class ImageTower(nn.Layer):
         """
         states = [self.embed(pixel_values, interpolate_pos_encoding) if image_embeds is None else image_embeds]
         for layer in self.layers:
-            states.append(run_layer(self, layer, states[-1]))
+            states.append(run_layer(self, layer, states[-1], attentions))
         top = states[len(states) - num_states:]
         return [self.post_norm(state) for state in top] if with_last_norm else top

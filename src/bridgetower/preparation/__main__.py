@@ -7,12 +7,15 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from ..files import locked_folder
 from ..picture_reading import SCALE_RULES
+from ..runtime import interrupted_by_signals
 from .arrow_input import arrow_files
 from .check import check_file
 from .images import ImageReader
@@ -258,7 +261,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv[:1] = ["check", "--source"]
     arguments = build_parser().parse_args(argv)
     try:
-        with logging_redirect_tqdm():
+        # One program at a time writes to an output; checking has none.
+        output = locked_folder(arguments.output) if "output" in arguments else nullcontext()
+        with logging_redirect_tqdm(), interrupted_by_signals(), output:
             arguments.run(arguments)
     except (PreparationError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Conceptual Captions and SBU: millions of images from the web with one caption each, in numbered files."""
+"""Conceptual Captions, CC12M and SBU: millions of images from the web with one caption each, in numbered files."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import csv
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice, zip_longest
 from pathlib import Path
 
 import pyarrow as pa
 
+from ..datasets.shard_table import ShardTable, open_shards
 from .json_stream import stream_array
 from .schemas import CAPTIONS
 from .tables import (
     PreparationError,
+    Row,
     Settings,
     Table,
     caption_rows,
@@ -26,7 +29,7 @@ from .tables import (
 logger = logging.getLogger(__name__)
 
 CC_SPLITS = ("val", "train")
-SBU_SPLITS = ("train",)
+SBU_SPLITS = CC12M_SPLITS = ("train",)
 _CC_TSV = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
 _CAPTION_NAMES, _LINK_NAMES = ("caption", "captions", "text", "title"), ("url", "urls", "image_url", "link", "image")
 _TEXTS_PER_ARRAY = 100_000
@@ -101,6 +104,30 @@ def cc_tables(settings: Settings) -> Iterator[Table]:
             yield _pair_table(settings, name, split, pairs, f"images_{split}")
         else:
             yield _cc_table(settings, name, split)
+
+
+def cc12m_tables(settings: Settings) -> Iterator[Table]:
+    """`cc12m_N`, one file for each tar shard of img2dataset; broken samples are named and left out."""
+    folder = settings.search("cc12m") or settings.find(".")
+    paths = sorted(folder.glob("*.tar"))
+    if not paths:
+        raise PreparationError(
+            f"{folder}: no .tar shards in it; cc12m.tsv holds links, download their images with img2dataset "
+            "--output_format webdataset (docs/data.md)"
+        )
+    for number, path in enumerate(paths):
+        try:
+            (shard,) = open_shards([path], path.name)
+        except ValueError as error:
+            raise PreparationError(str(error)) from error
+        samples = [str(sample) for sample in range(shard.num_rows)]
+        yield Table(f"cc12m_{number}", CAPTIONS, samples, partial(_shard_row, shard), variant=path.name)
+
+
+def _shard_row(shard: ShardTable, sample: str) -> Row:
+    row = int(sample)
+    values = {"caption": shard.value("caption", row), "image_id": shard.value("image_id", row), "split": "train"}
+    return Row((shard.value("image", row),), values)
 
 
 def sbu_tables(settings: Settings) -> Iterator[Table]:

@@ -41,8 +41,6 @@ class Written:
 @contextmanager
 def arrow_file(path: Path, schema: pa.Schema) -> Iterator[pa.ipc.RecordBatchFileWriter]:
     """A writer whose file appears under its name only when it is complete."""
-    for leftover in path.parent.glob(f".{path.name}.*.partial"):  # of a run that was killed
-        leftover.unlink()
     with write_beside(path) as beside, pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         yield writer
 

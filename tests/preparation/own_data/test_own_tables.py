@@ -298,6 +298,7 @@ def test_missing_pictures_are_counted_and_ten_are_named(
         (["file", "txt2"], "no column for 'text' (looked for caption, captions, text"),
         (["file", "texd"], "did you mean 'texd'? Its columns: file, texd; say which with --columns text=COLUMN"),
         (["url", "caption"], "holds links, not pictures; download them with img2dataset"),
+        (["a dog", "http://x/1.jpg"], "line 1 is a row, not the names of columns, and holds a link (http://x/1.jpg)"),
     ],
 )
 def test_missing_columns(
