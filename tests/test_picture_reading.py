@@ -210,6 +210,11 @@ def test_a_file_of_several_pages_is_refused_where_a_user_hands_it(kind: str, tmp
     chosen = Image.open(path)
     chosen.seek(1)
     BLIP(chosen)
+    BLIP(Image.open(path).copy())
+    path.write_bytes(encoded(first, kind))
+    with Image.open(path) as single:
+        single.load()
+    BLIP(single)
     # Published tables hold animations, of which the first frame is read.
     assert decode_problem(content) is None
     assert open_image(memoryview(content), "row 0").size == WIDE.size
