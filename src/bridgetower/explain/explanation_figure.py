@@ -96,12 +96,12 @@ def _panel(axes: Axes, picture: np.ndarray, heat: np.ndarray | None, title: str,
 def _faded(picture: np.ndarray) -> np.ndarray:
     """A picture in pale grey, (P, P, 3) uint8, so that the colours of the heat map stand out."""
     grey = np.asarray(Image.fromarray(picture).convert("L"), np.float32)[..., None]
-    return np.repeat(np.rint(255 - (255 - grey) * 0.75), 3, axis=2).astype(np.uint8)
+    return np.repeat(np.rint(255 - (255 - grey) * 0.85), 3, axis=2).astype(np.uint8)
 
 
 def _overlay(heat: np.ndarray, side: int) -> np.ndarray:
     """Values between 0 and 1, (G, G) -> colours (P, P, 4), the opaquer the higher."""
-    smooth = np.asarray(Image.fromarray(np.asarray(heat, np.float32)).resize((side, side), Image.Resampling.BICUBIC))
+    smooth = np.asarray(Image.fromarray(np.asarray(heat, np.float32)).resize((side, side), Image.Resampling.BILINEAR))
     smooth = smooth.clip(0, 1)
     colours = _HEAT(smooth)
     colours[..., 3] = _STRONGEST * smooth ** 0.7

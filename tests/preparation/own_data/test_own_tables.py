@@ -56,7 +56,8 @@ def test_captions_of_a_csv_file(tmp_path: Path, out: Path, capsys: pytest.Captur
     assert {row["split"] for row in table_rows(out, "val")} == {"val"}
     assert run("check", "--source", out) == 0
     captured = capsys.readouterr().out
-    assert "none" in captured and not [path for path in out.iterdir() if path.name.startswith(".")]
+    assert "none" in captured
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == [".checked.json"]
     command = next(line for line in captured.splitlines() if line.startswith("next: "))
     words = shlex.split(command)
     assert f"DATA_ROOT={out}" in words and words[-2:] == ["scripts/finetune.sh", "mine"]

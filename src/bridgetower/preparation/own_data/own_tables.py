@@ -87,7 +87,7 @@ def _check_splits(survey: Survey) -> None:
 
 
 def _digest(request: Request, files: Sequence[SourceFile], plan: Plan) -> str:
-    """Stands for all that decides the tables."""
+    """Stands for all that decides the tables and their description."""
     sizes = [(file.path.name, file.path.stat().st_size, file.path.stat().st_mtime_ns, file.split) for file in files]
     decided = [
         request.name,
@@ -104,6 +104,8 @@ def _digest(request: Request, files: Sequence[SourceFile], plan: Plan) -> str:
         plan.answers,
         sizes,
     ]
+    if (request.scale_16bit, request.apply_exif) != ("full", False):
+        decided += [request.scale_16bit, request.apply_exif]
     return hashlib.sha256(json.dumps(decided).encode()).hexdigest()
 
 
