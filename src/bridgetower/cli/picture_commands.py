@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
@@ -12,7 +13,7 @@ from typing import Any
 from .output import print_json, print_table
 from .picture_lists import Row, read_rows
 
-__all__ = ["add_commands", "add_model_options", "open_pipeline", "positive"]
+__all__ = ["add_commands", "add_model_options", "not_negative", "open_pipeline", "positive"]
 
 MODEL = "folder of a training, a conversion, an export or Hugging Face, or a hub name"
 PICTURES = ("a picture, a folder, a quoted pattern such as 'photos/*.jpg', or a list: CSV, TSV or JSON lines with the "
@@ -93,6 +94,14 @@ def positive(text: str) -> int:
     return value
 
 
+def not_negative(text: str) -> int:
+    """A number from the command line that must be 0 or more."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
 def open_pipeline(task: str, options: argparse.Namespace) -> Any:
     """The pipeline of a task with the model and the options of a command line."""
     from .command_line import quiet
@@ -117,7 +126,7 @@ def _run(command: Command, options: argparse.Namespace) -> None:
 def _rows(command: Command, options: argparse.Namespace) -> Iterator[Row]:
     """Every picture with every text."""
     for text in options.texts:
-        if Path(text).is_file():
+        if os.path.isfile(text):  # unlike that of Path, it takes any text
             raise ValueError(f"{text} is a file, expected a {command.text}; give several pictures as a folder or as a "
                              "quoted pattern")
     texts: Sequence[str | None] = options.texts
