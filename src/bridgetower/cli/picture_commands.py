@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from ..ranges import Range, argument
 from .output import print_json, print_table
 from .picture_lists import Row, read_rows
 
@@ -85,12 +86,8 @@ def add_commands(commands: Any) -> None:
         parser.set_defaults(run=lambda options, command=command: _run(command, options))
 
 
-def positive(text: str) -> int:
-    """A number from the command line that must be 1 or more."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
-    return value
+#: A number from the command line that must be 1 or more.
+positive = argument(Annotated[int, Range(1, 65_536)])
 
 
 def open_pipeline(task: str, options: argparse.Namespace) -> Any:

@@ -16,7 +16,7 @@ from ..experiment import Experiment, SettingsError
 from ..inputs.processor import BridgeTowerImageProcessor, BridgeTowerProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
 from ..modules import BridgeTowerPretrainedModel, load_into
-from ..modules.loading import HEADS
+from ..modules.loading import HEADS, check_size
 from ..tasks import TASKS, Labels, Task
 from .arguments import BridgeTowerTrainingArguments
 from .model_config import build_config
@@ -165,6 +165,8 @@ def build_model(experiment: Experiment, task: Task, tokenizer: BridgeTowerTokeni
         ValueError: when the checkpoint does not fit; the message says which keys.
     """
     config = build_config(experiment, tokenizer, data.labels.count, weights.config if weights else None, task)
+    if weights is not None:
+        check_size(config, sum(value.size for value in weights.tensors.values()), weights.source)
     model = task.model(config)
     model.config.name_labels(data.labels.names.answers)
     if weights is not None:
