@@ -213,7 +213,8 @@ class BridgeTowerConfig(PretrainedConfig):
         text_config: a `BridgeTowerTextConfig` or its fields.
         vision_config: a `BridgeTowerVisionConfig` or its fields.
         hidden_size: width D of the cross-modal encoder.
-        num_hidden_layers: cross-modal layers K; the top K blocks of each tower feed them.
+        num_hidden_layers: cross-modal layers K; the top K blocks of each tower feed them, or all K - 1 blocks and the
+            embeddings.
         num_bridges: cross-modal layers that read a tower state (the paper's internal layers); the remaining ones
             are external and read only the layer below. None means all K.
         bridge_type: one of `BRIDGE_TYPES`.
@@ -304,9 +305,11 @@ class BridgeTowerConfig(PretrainedConfig):
             raise ValueError(f"num_bridges={self.num_bridges} is not between 0 and "
                              f"num_hidden_layers={self.num_hidden_layers}")
         for name, tower in (("text_config", self.text_config), ("vision_config", self.vision_config)):
-            if tower.num_hidden_layers < self.num_bridges:
-                raise ValueError(f"{name}.num_hidden_layers={tower.num_hidden_layers} is less than "
-                                 f"num_bridges={self.num_bridges}: every bridge needs a tower block of its own")
+            states = tower.num_hidden_layers + 1  # of the layers and of the embeddings, as in the port
+            if states < self.num_bridges:
+                raise ValueError(f"{name}.num_hidden_layers={tower.num_hidden_layers} gives {states} tower states with "
+                                 f"the embeddings, less than num_bridges={self.num_bridges}: every bridge needs a "
+                                 "tower state of its own")
         if self.gated_fusion:
             if self.num_bridges:
                 raise ValueError(f"gated_fusion and num_bridges={self.num_bridges} exclude each other; set "

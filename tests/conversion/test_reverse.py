@@ -225,7 +225,7 @@ def test_weights_without_their_settings(original_ckpt: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("change, message", [
-    ({"num_hidden_layers": 7, "num_bridges": 7}, "config.json: text_config.num_hidden_layers=4 is less than"),
+    ({"num_hidden_layers": 7, "num_bridges": 7}, "config.json: text_config.num_hidden_layers=4 gives 5 tower"),
     ({"num_hidden_layers": 3, "num_bridges": 3}, "missing"), ({"bridge_type": "mystery"}, "config.json: bridge_type"),
     ({"bridge_type": "gate"}, "bridge_type=gate, but the Hugging Face port has add there"),
     ({"text_config": {"hidden_size": 65}}, "config.json: text_config.hidden_size=65"),

@@ -42,6 +42,12 @@ class BridgeTowerPretrainedModel(LoadingMixin, PretrainedModel):
         elif isinstance(layer, MLMHead):
             normal(layer.decoder_weight)
 
+    def wanted(self, output_hidden_states: bool | None, output_attentions: bool | None) -> tuple[bool, bool]:
+        """Whether to return hidden states and attentions; None leaves it to the configuration."""
+        config = self.config
+        return (bool(config.output_hidden_states if output_hidden_states is None else output_hidden_states),
+                bool(config.output_attentions if output_attentions is None else output_attentions))
+
     @property
     def dtype(self) -> paddle.dtype:
         """Type of the parameters (of the first one, where they differ)."""
