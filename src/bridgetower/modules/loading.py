@@ -14,12 +14,13 @@ import numpy as np
 from paddle import nn
 
 from ..config import BridgeTowerConfig
+from ..config_limits import parameter_count
 from ..model_parts import BASE_PREFIX, patterns
 from ..one_channel import CLIP_MEAN, CLIP_STD, PATCH_KERNELS, MeanAndStd, fold_channels
 from ..position import resize_position_table
 from ..sources import read_normalization, read_weights
 
-__all__ = ["LoadReport", "LoadingMixin", "load_into"]
+__all__ = ["LoadReport", "LoadingMixin", "check_size", "load_into"]
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +130,27 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
     return report
 
 
+#: Heads and tables that a model may have beyond its checkpoint, in parameters.
+_NEW = 200_000_000
+
+
+def check_size(config: BridgeTowerConfig, given: int, source: str | os.PathLike) -> None:
+    """Refuse settings of a model far larger than the weights beside them, before memory is taken for it.
+
+    Args:
+        config: of the model.
+        given: number of values in the weights.
+        source: what to call the weights in messages.
+
+    Raises:
+        ValueError: the settings and the weights cannot belong together.
+    """
+    count = parameter_count(config)
+    if count > 2 * given + _NEW:
+        raise ValueError(f"the configuration describes a model of {count:,} parameters, but {source} holds {given:,}; "
+                         "they do not belong together")
+
+
 class LoadingMixin:
     """`from_pretrained` for our own folders, Hugging Face folders and original checkpoints alike."""
 
@@ -179,6 +201,7 @@ class LoadingMixin:
             config = stored if isinstance(stored, BridgeTowerConfig) else BridgeTowerConfig(**stored)
         if changes:
             config = config.replace(**changes)
+        check_size(config, sum(value.size for value in tensors.values()), Path(pretrained_model_name_or_path))
         model = cls(config)  # type: ignore[call-arg]
         reads_grey = config.vision_config.num_channels == 1
         normalization = read_normalization(pretrained_model_name_or_path) if reads_grey else (CLIP_MEAN, CLIP_STD)
