@@ -86,7 +86,8 @@ def test_every_known_tower_is_counted_or_differs_only_in_image_size() -> None:
     ({"bridge_type": "sum"}, f"bridge_type='sum' is unknown; use one of {', '.join(BRIDGE_TYPES)}"),
     ({"hidden_size": 100}, "hidden_size=100 is not a multiple of num_attention_heads=12; try 96"),
     ({"num_bridges": 7}, "num_bridges=7 is not between 0 and num_hidden_layers=6"),
-    ({"num_hidden_layers": 14}, "text_config.num_hidden_layers=12 gives 13 tower states with the embeddings, less than"),
+    ({"num_hidden_layers": 14}, "text_config.num_hidden_layers=12 gives 13 tower states with the embeddings, less than "
+     "num_bridges=14"),
     ({"objectives": ["mlm", "itx"]}, r"objectives has \['itx'\]"),
     ({"gated_fusion": True}, "gated_fusion and num_bridges=6 exclude each other"),
     ({"gated_fusion": True, "num_bridges": 0, "text_config": {"num_hidden_layers": 1}}, "two blocks or more"),

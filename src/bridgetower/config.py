@@ -12,7 +12,7 @@ from paddlenlp.transformers import PretrainedConfig
 
 from . import port_settings
 from .known import IMAGE_TOWERS, TEXT_TOWERS, check_activation, check_epsilon, nearest
-from .sources import read_settings
+from .sources import HUB_OPTIONS, read_settings
 
 __all__ = ["BRIDGE_TYPES", "BridgeTowerConfig", "BridgeTowerTextConfig", "BridgeTowerVisionConfig", "tower_settings"]
 
@@ -313,6 +313,12 @@ class BridgeTowerConfig(PretrainedConfig):
         if unknown:
             raise ValueError(f"objectives has {sorted(unknown)}; use any of mlm, itm, itc, itm_itc")
 
+    @classmethod
+    def from_text_vision_configs(cls, text_config: BridgeTowerTextConfig, vision_config: BridgeTowerVisionConfig,
+                                 **settings: Any) -> BridgeTowerConfig:
+        """Build from the configurations of the two towers, and settings of the model."""
+        return cls(text_config=text_config, vision_config=vision_config, **settings)
+
     def to_dict(self, saving_file: bool = False) -> dict[str, Any]:
         """All settings, the towers as nested dictionaries."""
         output = super().to_dict(saving_file=saving_file)
@@ -369,7 +375,7 @@ class BridgeTowerConfig(PretrainedConfig):
 
         `from_pretrained` calls it, so that settings of the Hugging Face port are read, too.
         """
-        options = {name: kwargs.pop(name) for name in _HUB_OPTIONS if name in kwargs}
+        options = {name: kwargs.pop(name) for name in HUB_OPTIONS if name in kwargs}
         for name in ("from_hf_hub", "from_aistudio"):
             kwargs.pop(name, None)
         return read_settings(pretrained_model_name_or_path, options), kwargs
@@ -443,8 +449,6 @@ _MODEL_FIELDS = ("text_config", "vision_config", "hidden_size", "num_hidden_laye
                  "num_labels", "cross_hidden_act", "mlm_layer_norm_eps")
 #: Settings of PaddleNLP that a changed copy keeps.
 _KEPT = ("architectures", "dtype", "output_attentions", "output_hidden_states")
-#: Options of `from_pretrained` that are about the download.
-_HUB_OPTIONS = ("revision", "cache_dir", "token", "local_files_only", "force_download", "subfolder")
 
 
 def tower_settings(tower: PretrainedConfig) -> dict[str, Any]:
