@@ -16,7 +16,8 @@ ROOT = Path(bridgetower.__file__).parent
 ROOMS = ("cli", "serving", "pipelines", "search", "explain", "report", "export", "training", "tasks", "verification",
          "conversion", "preparation", "datasets", "inputs", "modules", "objectives", "kernels", "base")
 #: Modules beside the rooms; everything may import them, and they import each other without a cycle.
-BASE = ("auto_classes", "config", "experiment", "known", "files", "lazy_exports", "picture_formats", "sources",
+BASE = ("auto_classes", "config", "experiment", "known", "files", "lazy_exports", "picture_formats", "picture_reading",
+        "one_channel", "sources",
         "model_parts", "port_settings", "position", "progress", "distributed", "runtime")
 
 

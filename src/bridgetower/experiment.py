@@ -28,7 +28,8 @@ class DataSettings:
     """What is read and how.
 
     Attributes:
-        datasets: keys of the data sets, in order; see `bridgetower.datasets`.
+        datasets: keys of the data sets, in order, see `bridgetower.datasets`; for training on captions also tar shards,
+            such as `shards/{000..331}.tar`, relative to the data root.
         tokenizer: a folder with tokenizer files, or a name on the Hugging Face hub; not read by tasks without texts.
         image_size: side of the square image in pixels.
         max_text_len: tokens that a text is cut to.
@@ -43,6 +44,12 @@ class DataSettings:
         clean_splits: keep validation apart from training and test; the published numbers do not.
         vqa_extra_train_tables: more tables for VQA training, such as vgqa_train and vgqa_val.
         max_unreadable_images: how many unreadable images training may skip.
+        shuffle_buffer: samples among which those of tar shards are shuffled, beside the order of the shards; more mixes
+            them better, fewer reads the files more in order. It takes no memory.
+        scale_16bit: how grey pictures of more than 8 bits are scaled: `full`, `minmax` or `percentile`, see
+            `bridgetower.picture_reading.to_eight_bits`; null: as the descriptions of own tables say, else as the
+            checkpoint was trained, else `full`.
+        apply_exif: whether pictures are turned as their EXIF orientation says; null likewise, else false.
     """
 
     datasets: tuple[str, ...] = ()
@@ -59,6 +66,9 @@ class DataSettings:
     clean_splits: bool = False
     vqa_extra_train_tables: tuple[str, ...] = ()
     max_unreadable_images: int = 100
+    shuffle_buffer: int = 20_000
+    scale_16bit: str | None = None
+    apply_exif: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,8 @@ class Experiment:
         data, task, optimization: as typed above.
         training: defaults of command-line flags, by the names of PaddleNLP's TrainingArguments.
         given: the settings of `data` that the file or the command line names; the others are defaults, which give way
-            to those of a checkpoint.
+            to those of own tables and of a checkpoint.
+        num_channels: of the pictures that the model reads, which its `vision_config` decides: 3, or 1 for grey.
     """
 
     source: str = "the settings"
@@ -126,6 +137,7 @@ class Experiment:
     optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
     training: Mapping[str, Any] = field(default_factory=dict)
     given: tuple[str, ...] = ()
+    num_channels: int = 3
 
 
 #: Sections whose keys others know: `BridgeTowerConfig`, and the parser of the command line.
@@ -171,7 +183,7 @@ def parse_experiment(values: Mapping[str, Any], source: str = "the settings") ->
     if values.get("model_type") == "bridgetower":
         # The config.json of a converted or trained model: its settings are the model section.
         values = {"model": values}
-    known = [f.name for f in fields(Experiment) if f.name not in ("source", "given")]
+    known = [f.name for f in fields(Experiment) if f.name not in ("source", "given", "num_channels")]
     for name in values:
         if name not in known:
             raise SettingsError(f"{source}: no section {name!r}{nearest(name, known)} Sections are {', '.join(known)}")

@@ -191,7 +191,8 @@ def test_refuses_other_frameworks_and_missing_files(tmp_path: Path) -> None:
 def test_data_side_imports_no_framework() -> None:
     code = ("import sys, bridgetower.inputs, bridgetower.datasets, bridgetower.inputs.transforms;"
             "print([name for name in ('paddle', 'torch', 'transformers', 'huggingface_hub') if name in sys.modules])")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          timeout=240)
     assert done.stdout.strip() == "[]"
 
 

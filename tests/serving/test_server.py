@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bridgetower.cli import main
+from tests.two_ranks import ended_after
 
 Folders = Callable[[str], Path]
 
@@ -40,8 +41,9 @@ def test_serve_and_stop(saved: Folders) -> None:
     process = subprocess.Popen([sys.executable, "-m", "bridgetower", "serve", str(saved("vqa")), "--port", "0"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    line = process.stdout.readline()
-    assert "(ask, classify) at http://127.0.0.1:" in line, process.communicate()[1]
+    with ended_after(240, process):
+        line = process.stdout.readline()
+    assert "(ask, classify, explain) at http://127.0.0.1:" in line, process.communicate(timeout=60)[1]
     with urllib.request.urlopen(f"{line.split()[-1]}/health", timeout=60) as response:
         assert json.load(response)["status"] == "ok"
     process.send_signal(signal.SIGTERM)

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from . import delegated, picture_commands, serve_command, vector_commands
+from . import delegated, explain_command, picture_commands, serve_command, vector_commands
 
 __all__ = ["build_parser", "main"]
 
@@ -28,11 +28,11 @@ Exit status: 0 done, 2 unusable input or options, 130 interrupted.
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; it imports nothing that takes time."""
     parser = argparse.ArgumentParser(
-        prog=PROGRAM, description="Use BridgeTower models: ask, match, fill, classify, embed, search, serve; and the "
-        "programs that prepare data and convert checkpoints.", epilog=EXAMPLE,
+        prog=PROGRAM, description="Use BridgeTower models: ask, match, fill, classify, embed, search, explain, serve; "
+        "and the programs that prepare data and convert checkpoints.", epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (picture_commands, vector_commands, serve_command, delegated):
+    for module in (picture_commands, vector_commands, explain_command, serve_command, delegated):
         module.add_commands(commands)
     return parser
 

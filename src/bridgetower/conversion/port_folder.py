@@ -56,6 +56,11 @@ def plan_port(checkpoint: Checkpoint, config: BridgeTowerConfig, output: Path, d
             f"the port has one epsilon for the MLM head and the bridges: {config.mlm_layer_norm_eps} becomes "
             f"{config.layer_norm_eps}"
         )
+    if config.vision_config.num_channels == 1:
+        notes.append(
+            "the model reads pixel_values (B, 1, S, S), grey values from 0 to 1 that are not normalised; the port's "
+            "processor makes three channels, so take them from bridgetower's BridgeTowerImageProcessor"
+        )
     files = [output / "model.safetensors", output / "config.json"]
     report = Report(str(checkpoint.path), "paddle", count_parts(stems), dropped, notes, [str(file) for file in files])
     settings = port_config(config, head, tied)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..runtime import log_to_console, shorten_paddlenlp_log, tune_cpu
+from ..runtime import interrupted_by_signals, log_to_console, shorten_paddlenlp_log, tune_cpu
 from .manifest import FORMATS
 
 EXAMPLES = r"""
@@ -52,28 +51,6 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return parser.parse_args(arguments)
 
 
-def clean_up_on_signals() -> list[int]:
-    """Let what is half written be removed on Ctrl-C and SIGTERM.
-
-    Call it when all imports are done, as Paddle and PaddleNLP set handlers of their own.
-
-    Returns:
-        The signals received so far: Paddle's tracing may turn an interruption into an error of another type.
-    """
-    import paddle
-
-    received: list[int] = []
-
-    def interrupt(number: int, _: object) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    paddle.disable_signal_handler()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
-    return received
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export; returns the exit status."""
     options = parse_arguments(arguments)
@@ -81,14 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle warns about its own operators while it traces them
     tune_cpu()
     shorten_paddlenlp_log()
+    import paddle
+
     from .exporter import ExportOptions, export_checkpoint
 
-    received = clean_up_on_signals()
+    paddle.disable_signal_handler()  # it would take SIGTERM from the handler of this program
+    received: list[int] = []
     try:
-        manifest = export_checkpoint(options.checkpoint, options.output, ExportOptions(
-            task=options.task, image_size=options.image_size, max_text_len=options.max_text_len,
-            tokenizer=options.tokenizer, image_transform=options.image_transform, labels=tuple(options.labels),
-            formats=tuple(options.format), overwrite=options.overwrite))
+        with interrupted_by_signals() as received:
+            manifest = export_checkpoint(options.checkpoint, options.output, ExportOptions(
+                task=options.task, image_size=options.image_size, max_text_len=options.max_text_len,
+                tokenizer=options.tokenizer, image_transform=options.image_transform, labels=tuple(options.labels),
+                formats=tuple(options.format), overwrite=options.overwrite))
     except BaseException as error:
         if received or isinstance(error, KeyboardInterrupt):
             print("export.py: interrupted, nothing written", file=sys.stderr)

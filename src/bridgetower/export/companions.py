@@ -64,8 +64,14 @@ def find_tokenizer(source: Path, given: str | None, config: BridgeTowerConfig) -
     return tokenizer
 
 
-def find_processor(source: Path, given: str | None, image_size: int) -> BridgeTowerImageProcessor:
+def find_processor(source: Path, given: str | None, image_size: int, num_channels: int = 3
+                   ) -> BridgeTowerImageProcessor:
     """What makes pixel values of pictures: the given transform, the processor beside a checkpoint, or `clip`.
+
+    Args:
+        source: the checkpoint.
+        given: name of a transform.
+        image_size, num_channels: what the model reads.
 
     Raises:
         KeyError: an unknown transform.
@@ -74,9 +80,14 @@ def find_processor(source: Path, given: str | None, image_size: int) -> BridgeTo
     folder = _folders(source)[0]
     if given is None and (folder / "preprocessor_config.json").is_file():
         processor = BridgeTowerImageProcessor.from_pretrained(folder)
-        processor = replace(processor, size=image_size, crop_size=image_size, do_center_crop=True)
+        if processor.num_channels < num_channels:
+            raise ValueError(f"{folder}/preprocessor_config.json makes {processor.num_channels} channel, the model of "
+                             f"{source} reads {num_channels}; put the file of the model there")
+        processor = replace(processor, size=image_size, crop_size=image_size, do_center_crop=True,
+                            num_channels=num_channels)
     else:
-        processor = BridgeTowerImageProcessor.for_transform(given or DataSettings.eval_transform, image_size)
+        processor = BridgeTowerImageProcessor.for_transform(given or DataSettings.eval_transform, image_size,
+                                                            num_channels=num_channels)
     name = processor.transform
     if name is not None and any(isinstance(step, MinMaxResize) for step in build_transform(name, image_size).steps):
         raise ValueError(f"the transform {name!r} keeps the shape of a picture, the model of {source} reads squares of "

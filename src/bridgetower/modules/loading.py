@@ -15,8 +15,9 @@ from paddle import nn
 
 from ..config import BridgeTowerConfig
 from ..model_parts import BASE_PREFIX, patterns
+from ..one_channel import CLIP_MEAN, CLIP_STD, PATCH_KERNELS, MeanAndStd, fold_channels
 from ..position import resize_position_table
-from ..sources import HUB_OPTIONS, read_weights
+from ..sources import HUB_OPTIONS, read_normalization, read_weights
 
 __all__ = ["LoadReport", "LoadingMixin", "load_into"]
 
@@ -64,12 +65,13 @@ def _some(names: list[str]) -> str:
 
 
 def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | os.PathLike = "the file",
-              may_miss: Iterable[str] = HEADS, may_ignore: Iterable[str] = HEADS, skip_misfits: bool = False
-             ) -> LoadReport:
+             may_miss: Iterable[str] = HEADS, may_ignore: Iterable[str] = HEADS,
+              normalization: MeanAndStd = (CLIP_MEAN, CLIP_STD), skip_misfits: bool = False) -> LoadReport:
     """Copy weights into a model and check that they fit.
 
     The position table of the image tower is resized when the file was made for another image size, and a token-type
-    table grows from two rows to three by repeating the row of the image (NLVR2).
+    table grows from two rows to three by repeating the row of the image (NLVR2). A model with one channel gets the
+    kernels of a file with three added up, see `fold_channels`.
 
     Args:
         model: the model to fill.
@@ -77,6 +79,8 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
         source: what to call the file in messages.
         may_miss: patterns of parameters that may be absent from the file and keep their initial values.
         may_ignore: patterns of tensors that the model need not have.
+        normalization: mean and standard deviation of the pictures' channels that the weights expect, which a model
+            with one channel gets into its weights.
         skip_misfits: leave tensors whose shapes do not fit unread, and those parameters as they start.
 
     Raises:
@@ -86,6 +90,8 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
         tensors = model.adapt_weights(tensors)
         may_ignore = (*may_ignore, *model.unused_parts)
     parameters = dict(model.named_parameters())
+    if any(name.endswith(PATCH_KERNELS) and value.shape[1] == 1 for name, value in parameters.items()):
+        tensors = fold_channels(tensors, normalization)
     prefix = BASE_PREFIX
     wants_prefix = any(name.startswith(prefix) for name in parameters)
     given: dict[str, np.ndarray] = {}
@@ -148,6 +154,10 @@ class LoadingMixin:
                         ignore_mismatched_sizes: bool = False, **changes: Any) -> Any:
         """Build a model from a folder or file and fill it with its weights.
 
+        With `vision_config={"num_channels": 1}`, weights for three channels become those of a model that reads one
+        channel of values from 0 to 1. The normalisation of `preprocessor_config.json` beside the weights, or else that
+        of CLIP, is folded into them: on grey pictures both models agree.
+
         Args:
             pretrained_model_name_or_path: a folder with config.json and model_state.pdparams or model.safetensors, a
                 Hugging Face PyTorch folder, an original `.ckpt`, or a name on the Hugging Face hub.
@@ -183,7 +193,11 @@ class LoadingMixin:
         if changes:
             config = config.replace(**changes)
         model = cls(config)  # type: ignore[call-arg]
-        report = load_into(model, tensors, Path(pretrained_model_name_or_path), skip_misfits=ignore_mismatched_sizes)
+        reads_grey = config.vision_config.num_channels == 1
+        normalization = (read_normalization(pretrained_model_name_or_path, hub) if reads_grey
+                         else (CLIP_MEAN, CLIP_STD))
+        report = load_into(model, tensors, Path(pretrained_model_name_or_path), normalization=normalization,
+                           skip_misfits=ignore_mismatched_sizes)
         if wanted == "auto":
             wanted = _dtype_name(config.dtype or "float32")
         if wanted != "float32":

@@ -7,11 +7,15 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from ..files import locked_folder
+from ..picture_reading import SCALE_RULES
+from ..runtime import interrupted_by_signals
 from .arrow_input import arrow_files
 from .check import check_file
 from .images import ImageReader
@@ -21,6 +25,7 @@ from .own_data.own_tables import build_tables
 from .own_data.part_writer import Request
 from .published import DATA_SETS, DataSet
 from .tables import PreparationError, Settings
+from .text_files import encoded_as
 from .train_tokenizer import prepare_tokenizer
 from .vgqa import split_images
 from .writer import Written, write_table
@@ -69,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     split.add_argument("--source", type=_folder, required=True, help="folder of the raw data")
     split.add_argument("--output", type=_folder, required=True, help="folder of the lists; vgqa expects vg/vgqa")
     split.add_argument("--seed", type=int, default=0, help="seed of the split (0, as the released models)")
+    _add_encoding(split)
     split.add_argument("--held_out", type=_positive, help="images in each of val and test (5000)")
     split.set_defaults(run=_run_split)
     tokenizer = _add_command(
@@ -101,6 +107,7 @@ def _add_table(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--task", choices=TASKS, required=True, help="what a row says of its picture or pictures")
     parser.add_argument("--output", type=_folder, required=True, help="folder of the tables")
     parser.add_argument("--name", required=True, help="name of the data set")
+    _add_encoding(parser)
     parser.add_argument("--images", type=_folder, help="folder that paths of pictures start from (that of the source)")
     parser.add_argument(
         "--columns",
@@ -126,6 +133,14 @@ def _add_table(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=10_000,
         help="pictures per part (10000); an interrupted run goes on after the last complete one",
     )
+    parser.add_argument(
+        "--scale_16bit",
+        choices=SCALE_RULES,
+        default="full",
+        help="how training and models read grey pictures of more than 8 bits: by their full range (the default), from "
+        "their smallest to their largest value, or from their first to their 99th percentile",
+    )
+    parser.add_argument("--apply_exif", action="store_true", help="turn pictures as their EXIF orientation says")
     _add_workers(parser)
     parser.add_argument("--skip_bad", action="store_true", help="leave out rows that cannot be used, and name them")
     parser.add_argument("--overwrite", action="store_true", help="replace tables of other data")
@@ -150,9 +165,13 @@ def _run_table(arguments: argparse.Namespace) -> None:
     options = {name: value for name, value in vars(arguments).items() if name in Request.__dataclass_fields__}
     for name in ("source", "columns", "classes"):
         options[name] = tuple(options[name]) if options[name] is not None else None
-    with ImageReader(arguments.workers) as reader:
+    with ImageReader(arguments.workers, strict=True) as reader:
         description = build_tables(Request(**options), reader, progress=True)
     print(describe(description, arguments.output))
+
+
+def _add_encoding(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--encoding", metavar="NAME", help="encoding of the text files, such as cp1252 (UTF-8)")
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
@@ -179,6 +198,7 @@ def _add_data_set(commands: argparse._SubParsersAction[argparse.ArgumentParser],
     parser.add_argument("--source", type=_folder, required=data_set.needs_source, help="folder of the raw data")
     parser.add_argument("--output", type=_folder, required=True, help="folder of the arrow files")
     parser.add_argument("--seed", type=int, default=0, help="seed of the row order (0)")
+    _add_encoding(parser)
     parser.add_argument("--splits", nargs="+", choices=data_set.splits, help="make only these splits (all)")
     _add_workers(parser)
     parser.add_argument("--skip_bad", action="store_true", help="leave out missing or unreadable images")
@@ -249,7 +269,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv[:1] = ["check", "--source"]
     arguments = build_parser().parse_args(argv)
     try:
-        with logging_redirect_tqdm():
+        # One program at a time writes to an output; checking has none.
+        output = locked_folder(arguments.output) if "output" in arguments else nullcontext()
+        encoding = encoded_as(getattr(arguments, "encoding", None))
+        with logging_redirect_tqdm(), interrupted_by_signals(), encoding, output:
             arguments.run(arguments)
     except (PreparationError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ..files import locked_folder
 from .identity import same_model
 from .vector_files import Made
 
@@ -21,7 +22,6 @@ __all__ = ["APPROXIMATE_ABOVE", "Entry", "PictureIndex"]
 
 _TABLE = "pictures"
 _METADATA = "bridgetower"
-_LOCK = "index.lock"
 #: Above so many vectors they are grouped, and a query reads the nearest groups only.
 APPROXIMATE_ABOVE = 100_000
 #: Of the groups that a query reads: at least so many, and at least this share of all.
@@ -111,27 +111,10 @@ class PictureIndex:
         """Hold the index against other writers; readers may go on.
 
         Raises:
-            BlockingIOError: another process is writing.
+            FolderInUseError: another process is writing.
         """
-        from filelock import FileLock, Timeout
-
-        is_new = not self.place.exists()
-        self.place.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.place / _LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise BlockingIOError(f"{self.place} is being written by another process; try again when it is done"
-                                  ) from None
-        try:
+        with locked_folder(self.place):
             yield
-        finally:
-            if is_new and self._table is None:
-                (self.place / _LOCK).unlink(missing_ok=True)
-            lock.release()
-            if is_new and self._table is None and not any(path.name != _LOCK for path in self.place.iterdir()):
-                (self.place / _LOCK).unlink(missing_ok=True)
-                self.place.rmdir()
 
     def entries(self) -> Iterator[Entry]:
         """All pictures."""

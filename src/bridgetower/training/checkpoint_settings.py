@@ -1,4 +1,4 @@
-"""What the folder of a checkpoint says about its inputs, where an experiment says nothing."""
+"""What own tables and the folder of a checkpoint say about the inputs, where an experiment says nothing."""
 
 from __future__ import annotations
 
@@ -9,17 +9,47 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..experiment import Experiment
+from ..datasets.description import READING_SETTINGS, described_reading, is_described, read_description
+from ..experiment import Experiment, SettingsError
 
-__all__ = ["with_checkpoint_settings"]
+__all__ = ["with_checkpoint_settings", "with_table_settings"]
 
 logger = logging.getLogger(__name__)
 
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt")
 
 
+def with_table_settings(experiment: Experiment, data_root: str) -> Experiment:
+    """The experiment with how the descriptions of its own tables say that pictures are read.
+
+    What the experiment file or the command line names stays. What the tables say wins over a checkpoint.
+
+    Args:
+        experiment: of the run.
+        data_root: folder of the tables.
+
+    Raises:
+        SettingsError: two data sets say different things.
+        ValueError: a description is damaged.
+    """
+    root = Path(data_root).expanduser()
+    described = {name: described_reading(read_description(root, name)) for name in experiment.data.datasets
+                 if is_described(root, name)}
+    found: dict[str, Any] = {}
+    for setting in (name for name in READING_SETTINGS if name not in experiment.given):
+        values = {name: reading[setting] for name, reading in described.items() if setting in reading}
+        if len({*values.values()}) > 1:
+            said = ", ".join(f"{name}: {value}".lower() for name, value in values.items())
+            raise SettingsError(f"data.datasets were prepared with different --{setting} ({said}); decide with --set "
+                                f"data.{setting}={str(next(iter(values.values()))).lower()}")
+        if values:
+            found[setting] = next(iter(values.values()))
+    given = (*experiment.given, *found)
+    return replace(experiment, data=replace(experiment.data, **found), given=given) if found else experiment
+
+
 def with_checkpoint_settings(experiment: Experiment, checkpoint: str | None) -> Experiment:
-    """The experiment with the tokenizer, image size, transforms and text length of a checkpoint's folder.
+    """The experiment with the tokenizer, text length and picture settings of a checkpoint's folder.
 
     What the experiment file or the command line names stays.
 
@@ -65,4 +95,5 @@ _READ: dict[str, Callable[[Path], Any]] = {
     "train_transform": _TRANSFORM,
     "eval_transform": _TRANSFORM,
     "max_text_len": _setting("experiment.json", "data", "max_text_len"),
+    **{name: _setting("preprocessor_config.json", name) for name in READING_SETTINGS},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..config import BridgeTowerConfig, tower_settings
@@ -11,7 +12,7 @@ from ..inputs.tokenizer import BridgeTowerTokenizer
 from ..known import IMAGE_TOWERS, TEXT_TOWERS, KnownTower, nearest
 from ..tasks import Task, get_task
 
-__all__ = ["build_config"]
+__all__ = ["build_config", "with_model_channels"]
 
 #: Name of a tower in the model section -> its section, and the towers that are known by a name.
 _NAMED_TOWERS: dict[str, tuple[str, Mapping[str, KnownTower]]] = {
@@ -47,6 +48,25 @@ def _bare_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None,
     # The position table is resized, so that a checkpoint fits any image size.
     vision["image_size"] = experiment.data.image_size
     return BridgeTowerConfig.from_settings({**settings, "text_config": text, "vision_config": vision}, stored)
+
+
+def with_model_channels(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None,
+                        stored: BridgeTowerConfig | None) -> Experiment:
+    """The experiment with the number of channels that its model reads, see `build_config`.
+
+    Raises:
+        SettingsError: settings that no model can have, or channels that no picture has.
+    """
+    try:
+        channels = _bare_config(experiment, tokenizer, stored).vision_config.num_channels
+    except SettingsError:
+        raise
+    except ValueError as error:
+        raise SettingsError(f"{experiment.source}: {error}") from None
+    if channels not in (1, 3):
+        raise SettingsError(f"{experiment.source}: vision_config.num_channels={channels}: pictures have 3 channels, or "
+                            "1 if they are grey")
+    return replace(experiment, num_channels=channels)
 
 
 def build_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, num_labels: int | None,

@@ -37,13 +37,15 @@ def prepare(argv: list[str]) -> Callable[[], int]:
     from ..inputs.tokenizer import BridgeTowerTokenizer
     from ..tasks import get_task
     from .arguments import parse_arguments, report_rates
-    from .build import Weights, build_data, build_model, build_processor, check_run
-    from .checkpoint_settings import with_checkpoint_settings
+    from .build import Weights, build_data, build_model, build_processor, check_run, folded_normalization
+    from .checkpoint_settings import with_checkpoint_settings, with_table_settings
+    from .model_config import with_model_channels
     from .resuming import checkpoint_to_resume
     from .towers import load_towers
     from .trainer import BridgeTowerTrainer
 
     args, experiment = parse_arguments(argv)
+    experiment = with_table_settings(experiment, args.data_root)
     experiment = with_checkpoint_settings(experiment, args.checkpoint_path)
     report_rates(args, experiment)
     task = get_task(experiment.task)
@@ -53,15 +55,16 @@ def prepare(argv: list[str]) -> Callable[[], int]:
     wanted = {"train": args.do_train, "val": args.do_eval, "test": args.do_predict}
     splits = [split for split, is_wanted in wanted.items() if is_wanted]
     tokenizer = BridgeTowerTokenizer.from_pretrained(experiment.data.tokenizer) if task.reads_text else None
-    processor = build_processor(experiment, task, tokenizer)
     checkpoint = resume or args.checkpoint_path
     weights = Weights.read(checkpoint) if checkpoint else None
+    experiment = with_model_channels(experiment, tokenizer, weights.config if weights else None)
+    processor = build_processor(experiment, task, tokenizer)
     data = build_data(experiment, task, splits, args.data_root, tokenizer, args.seed, weights)
     set_seed(args.seed)
     model = build_model(experiment, task, tokenizer, data, weights, new_heads=args.do_train and not resume,
                         new_classifier=args.new_classifier and not resume)
     if weights is None:
-        load_towers(model, args.image_tower, args.text_tower)
+        load_towers(model, args.image_tower, args.text_tower, folded_normalization(experiment))
     trainer = BridgeTowerTrainer(
         model, args=args, task=task, experiment=experiment, data_collator=data.train_collator,
         eval_collator=data.eval_collator, train_dataset=data.datasets.get("train"),

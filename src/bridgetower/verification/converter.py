@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+from ..files import locked_file, locked_folder
+from ..runtime import interrupted_by_signals
 
 if TYPE_CHECKING:  # printing the help needs none of what conversion imports
     from ..conversion import Options, Plan
@@ -80,7 +82,8 @@ def convert(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print("dry run: nothing written")
         return 0
-    with progress_bar(plan.num_bytes) as bar:
+    writes_file = str(plan.folder) in plan.report.targets
+    with locked_file(plan.folder) if writes_file else locked_folder(plan.folder), progress_bar(plan.num_bytes) as bar:
         plan.write(bar.update)
     return _verify(source, plan, options) if arguments.verify else 0
 
@@ -120,17 +123,13 @@ def report_differences(differences: Mapping[str, float]) -> int:
     return 0 if fits else 1
 
 
-def interrupt(*_: object) -> NoReturn:
-    """Raise what Ctrl-C raises, on any other signal."""
-    raise KeyboardInterrupt
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Convert; returns the exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     options = parse_arguments(arguments)
     try:
-        return convert(options)
+        with interrupted_by_signals():
+            return convert(options)
     except (ValueError, OSError, MemoryError, ImportError) as error:
         text = " ".join(str(error).split()) or type(error).__name__
         print(f"torch2paddle.py: error: {text}", file=sys.stderr)
@@ -141,6 +140,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run() -> NoReturn:
-    """Run as a program: a SIGTERM removes what is half written, as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, interrupt)
+    """Run as a program."""
     sys.exit(main())
