@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from paddlenlp.transformers import PretrainedConfig
 
@@ -102,7 +102,29 @@ def _model_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-class BridgeTowerTextConfig(PretrainedConfig):
+class _TowerConfig(PretrainedConfig):
+    """One tower; `from_pretrained` reads its section of the settings of a whole model, or settings of its own."""
+
+    section: ClassVar[str]
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+                        ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The stored settings of the tower, see `BridgeTowerConfig.get_config_dict`, and the options left over."""
+        settings, unused = BridgeTowerConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)
+        own = settings.get(cls.section, settings)
+        # A name that only the port has: the section means what it means there.
+        return ({"initializer_factor": 1, **own} if port_settings.is_port_file(settings) else own), unused
+
+    @classmethod
+    def from_dict(cls, config_dict: Mapping[str, Any], **kwargs: Any) -> Any:
+        """Build from stored settings, with some of them changed; an unknown one is an error."""
+        returns_unused = kwargs.pop("return_unused_kwargs", False)
+        config = cls(**{**config_dict, **kwargs})
+        return (config, {}) if returns_unused else config
+
+
+class BridgeTowerTextConfig(_TowerConfig):
     """The text tower, RoBERTa or BERT.
 
     Args:
@@ -111,6 +133,7 @@ class BridgeTowerTextConfig(PretrainedConfig):
     """
 
     model_type = "bridgetower_text_model"
+    section = "text_config"
 
     @_strict("text_config", port_settings.TEXT_ONLY, _text_settings)
     def __init__(self, kind: str = "roberta", vocab_size: int = 50265, hidden_size: int = 768,
@@ -140,7 +163,7 @@ class BridgeTowerTextConfig(PretrainedConfig):
         check_epsilon("text_config.layer_norm_eps", layer_norm_eps)
 
 
-class BridgeTowerVisionConfig(PretrainedConfig):
+class BridgeTowerVisionConfig(_TowerConfig):
     """The image tower, a CLIP ViT, a plain ViT or DeiT.
 
     Args:
@@ -150,6 +173,7 @@ class BridgeTowerVisionConfig(PretrainedConfig):
     """
 
     model_type = "bridgetower_vision_model"
+    section = "vision_config"
 
     @_strict("vision_config", port_settings.VISION_ONLY, _vision_settings)
     def __init__(self, kind: str = "clip", hidden_size: int = 768, num_hidden_layers: int = 12,

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bridgetower import BridgeTowerConfig
+from bridgetower import BridgeTowerConfig, BridgeTowerTextConfig, BridgeTowerVisionConfig
+from bridgetower.config import tower_settings
 from bridgetower.inputs import BridgeTowerImageProcessor, BridgeTowerProcessor, BridgeTowerTokenizer
 from bridgetower.preparation.train_tokenizer import train_tokenizer
 
@@ -89,6 +90,9 @@ def test_reads_files_that_transformers_5_wrote(plain: Path, tmp_path: Path) -> N
     config = BridgeTowerConfig.from_pretrained(tmp_path)
     assert (config.text_config.hidden_size, config.vision_config.image_size) == (16, 64)
     assert config.objectives == ["mlm"] and not config.tie_word_embeddings
+    text, vision = (each.from_pretrained(tmp_path) for each in (BridgeTowerTextConfig, BridgeTowerVisionConfig))
+    assert tower_settings(text) == tower_settings(config.text_config)
+    assert tower_settings(vision) == tower_settings(config.vision_config)
 
 
 @pytest.mark.parametrize(("version", "top", "text", "tied"), [
