@@ -12,9 +12,11 @@ import numpy as np
 from PIL import Image
 
 from ..picture_reading import PictureReading
+from .arrow import ArrowTable
 from .samples import VqaTarget
 from .shard_table import ShardTable
 from .specs import DatasetSpec
+from .table_values import check_values
 from .unreadable import open_image, read_image
 
 __all__ = ["Mode", "Source", "Table"]
@@ -82,7 +84,8 @@ class Source:
 
         Raises:
             KeyError: a table lacks a column.
-            ValueError: own tables lack the pictures or texts that the mode needs.
+            ValueError: own tables lack the pictures or texts that the mode needs, or a table holds values that
+                cannot be.
         """
         if spec.modality not in _MODALITIES[mode]:
             raise ValueError(f"{spec.key} holds samples of {spec.modality} alone; mode {mode!r} cannot read them")
@@ -95,6 +98,8 @@ class Source:
                 *(() if mode == "text_only" else spec.image_columns),
                 *(() if mode == "image_only" else (spec.text_column,)),
             )
+            if isinstance(table, ArrowTable):
+                check_values(table, spec)
         if mode == "image_only":
             rows, texts = np.arange(self.num_rows), np.full(self.num_rows, -1)
         else:

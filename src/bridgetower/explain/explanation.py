@@ -171,5 +171,4 @@ def _shown(processor: BridgeTowerImageProcessor, picture: Any) -> np.ndarray:
         values = values * std + mean
     if processor.do_rescale:
         values = values * 255
-    shown = np.clip(np.rint(values), 0, 255).astype(np.uint8).transpose(1, 2, 0)
-    return np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8).transpose(1, 2, 0)

@@ -8,15 +8,18 @@ import os
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 import numpy as np
 from PIL import Image
 
 from ..files import write_json
+from ..json_files import read_json_object
 from ..known import nearest
 from ..picture_reading import PictureReading, check_scale_rule
+from ..ranges import ImageSide, Range, checked, shown
 from .encoding import Encoding, plain
 from .hub_files import FileSource, take_hub_options
 from .picture_arrays import (
@@ -73,18 +76,18 @@ class BridgeTowerImageProcessor:
 
     model_input_names: ClassVar[list[str]] = ["pixel_values"]
 
-    do_resize: bool = True
+    do_resize: bool | None = True
     size: Any = 288
-    size_divisor: int = 32
-    resample: int = 3
-    do_center_crop: bool = True
+    size_divisor: ImageSide = 32
+    resample: Annotated[int, Range(0, 5)] = 3
+    do_center_crop: bool | None = True
     crop_size: Any = None
-    do_rescale: bool = True
-    rescale_factor: float = 1 / 255
-    do_normalize: bool = True
+    do_rescale: bool | None = True
+    rescale_factor: Annotated[float, Range(1e-9, 1e9)] = 1 / 255
+    do_normalize: bool | None = True
     image_mean: Any = CLIP.mean
     image_std: Any = CLIP.std
-    do_pad: bool = True
+    do_pad: bool | None = True
     transform: str | None = None
     scale_16bit: str = "full"
     apply_exif: bool = False
@@ -112,17 +115,20 @@ class BridgeTowerImageProcessor:
         elif name in ("image_mean", "image_std"):
             value = self._per_channel(name, value)
         elif name == "num_channels" and value not in (1, 3):
-            raise ValueError(f"num_channels={value!r} is not possible; a picture has 3 channels, or 1 if it is grey")
+            raise ValueError(f"num_channels={shown(value)} is not possible; a picture has 3 channels, or 1 if it is "
+                             "grey")
         elif name == "scale_16bit":
             check_scale_rule(value)
-        super().__setattr__(name, plain(value))
+        super().__setattr__(name, checked(plain(value), _hints().get(name, Any), name))
 
     def _per_channel(self, name: str, value: Any) -> list[float]:
         values = [value] * self.num_channels if isinstance(value, int | float) else list(value)
         if self.num_channels == 1 and len(values) == 3:
             return list(GREY.mean if name == "image_mean" else GREY.std)
         if len(values) != self.num_channels:
-            raise ValueError(f"{name}={value} needs one value" + ", or three" * (self.num_channels == 3))
+            raise ValueError(f"{name}={shown(value)} needs one value" + ", or three" * (self.num_channels == 3))
+        allowed = Range(0, 1e9, above=True) if name == "image_std" else Range(-1e9, 1e9)
+        checked(values, list[Annotated[float, allowed]], name)
         return values
 
     @classmethod
@@ -146,11 +152,12 @@ class BridgeTowerImageProcessor:
         return build_transform(str(self.transform), self.size["shortest_edge"], self.num_channels)
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], **settings: Any) -> BridgeTowerImageProcessor:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **settings: Any
+                        ) -> BridgeTowerImageProcessor:
         """Read `preprocessor_config.json`, or the settings in `processor_config.json`, of a folder or a hub repository.
 
         Args:
-            name_or_folder: a folder, or `owner/name` on the Hugging Face hub.
+            pretrained_model_name_or_path: a folder, or `owner/name` on the Hugging Face hub.
             settings: attributes of this class that replace those of the file, and options of the download
                 (`revision`, `cache_dir`, `token`, `local_files_only`, `force_download`, `subfolder`).
 
@@ -160,7 +167,7 @@ class BridgeTowerImageProcessor:
             ValueError: the file is not a JSON object, or a setting is wrong.
         """
         hub = take_hub_options(settings)
-        source = FileSource(name_or_folder, CONFIG_FILE, options=hub)
+        source = FileSource(pretrained_model_name_or_path, CONFIG_FILE, options=hub)
         path, config = source.find(CONFIG_FILE), None
         if path is not None:
             config = _read_object(path)
@@ -175,14 +182,14 @@ class BridgeTowerImageProcessor:
             raise ValueError(f"{path}: {error.args[0] if error.args else error}") from error
 
     @classmethod
-    def from_dict(cls, config: Mapping[str, Any], **settings: Any) -> BridgeTowerImageProcessor:
+    def from_dict(cls, image_processor_dict: Mapping[str, Any], **settings: Any) -> BridgeTowerImageProcessor:
         """The processor that `to_dict` of ours or of the port describes, with some settings replaced."""
-        return cls._from_config(config, settings, "the given settings")
+        return cls._from_config(image_processor_dict, settings, "the given settings")
 
     @classmethod
-    def from_json_file(cls, path: str | os.PathLike[str]) -> BridgeTowerImageProcessor:
+    def from_json_file(cls, json_file: str | os.PathLike[str]) -> BridgeTowerImageProcessor:
         """The processor that a file of settings describes."""
-        return cls._from_config(_read_object(Path(path)), {}, str(path))
+        return cls._from_config(_read_object(Path(json_file)), {}, str(json_file))
 
     @classmethod
     def _from_config(cls, config: Mapping[str, Any], settings: Mapping[str, Any], where: str
@@ -206,14 +213,18 @@ class BridgeTowerImageProcessor:
         """All settings as JSON."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
-    def to_json_file(self, path: str | os.PathLike[str]) -> None:
+    def to_json_file(self, json_file_path: str | os.PathLike[str]) -> None:
         """Write all settings to a JSON file."""
-        write_json(path, self.to_dict())
+        write_json(json_file_path, self.to_dict())
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> list[str]:
+    def stored_settings(self) -> dict[str, Any]:
+        """`to_dict` with the crop size written out: transformers 5 refuses a file without one."""
+        return {**self.to_dict(), "crop_size": deepcopy(self.crop_size or self.size)}
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> list[str]:
         """Write `preprocessor_config.json`, which the Hugging Face port reads as well; the path of the file."""
-        path = Path(folder).expanduser() / CONFIG_FILE
-        self.to_json_file(path)
+        path = Path(save_directory).expanduser() / CONFIG_FILE
+        write_json(path, self.stored_settings())
         return [str(path)]
 
     def __call__(
@@ -350,6 +361,12 @@ class BridgeTowerImageProcessor:
         return target
 
 
+@cache
+def _hints() -> dict[str, Any]:
+    """What each setting may be."""
+    return get_type_hints(BridgeTowerImageProcessor, include_extras=True)
+
+
 def _known_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings under today's names; an unknown one is an error."""
     known = [field.name for field in fields(BridgeTowerImageProcessor)]
@@ -363,14 +380,12 @@ def _shortest_edge(name: str, value: Any) -> int:
     """The one number of pixels in a size setting."""
     if isinstance(value, Mapping) and "shortest_edge" in value:
         value = value["shortest_edge"]  # like the port, whatever `longest_edge` says
-    edges = set(value.values()) if isinstance(value, Mapping) else {value} if isinstance(value, int) else set()
-    if len(edges) != 1 or not isinstance(edge := edges.pop(), int) or edge < 1:
-        raise ValueError(f'{name}={value!r} is not a size; use {{"shortest_edge": 288}}')
-    return edge
+    edges = list(value.values()) if isinstance(value, Mapping) else [value]
+    edge = edges[0] if edges else None
+    if not isinstance(edge, int) or isinstance(edge, bool) or any(other != edge for other in edges):
+        raise ValueError(f'{name}={shown(value)} is not a size; use {{"shortest_edge": 288}}')
+    return int(checked(edge, ImageSide, name))
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not a JSON object: {error}") from error
+    return read_json_object(path)

@@ -139,7 +139,7 @@ def _add_page(app: FastAPI, service: _Service) -> None:
     def health() -> Health:
         model = service.model
         return Health(status="ok", model=model.name, tasks=model.tasks, classify_by=model.classify_by,
-                      explains=model.explains, indexed_pictures=0 if model.index is None else len(model.index),
+                      indexed_pictures=0 if model.index is None else len(model.index),
                       can_rerank=model.can_rerank, max_bytes=service.limits.max_bytes)
 
     @app.get("/metrics", response_class=PlainTextResponse, summary="Counters for Prometheus")

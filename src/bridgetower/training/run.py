@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..exits import guarded
 from ..files import locked_folder, write_json
 from ..runtime import die_with_launcher, exit_together, log_to_console, shorten_paddlenlp_log, tune_cpu
 from .flags import short_help
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["main", "prepare", "run_program", "write_settings"]
 
 logger = logging.getLogger(__name__)
+
+PROGRAM = "train.py"
 
 
 def prepare(argv: list[str]) -> Callable[[], int]:
@@ -107,7 +110,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0; 2 when the command line, its files or its data cannot be used; 75 after a signal and a saved checkpoint.
+        0; 2 when the command line, its files or its data cannot be used; 70 after an error that nothing foresaw; 75
+        after a signal and a saved checkpoint.
     """
     argv = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & {*argv}:
@@ -116,25 +120,24 @@ def main(argv: list[str] | None = None) -> int:
     log_to_console()
     tune_cpu()
     shorten_paddlenlp_log()
+    from ..experiment import SettingsError
+
+    runs: list[Callable[[], int]] = []
+    status = guarded(PROGRAM, lambda: runs.append(prepare(argv)) or 0)  # type: ignore[func-returns-value]
+    # Once it trains, a ValueError is no longer about what the user wrote.
+    known = (SettingsError, OSError, MemoryError)
+    return status or guarded(PROGRAM, lambda: _without_loader_traceback(runs[0]), known)
+
+
+def _without_loader_traceback(run: Callable[[], int]) -> int:
+    """Run, and of an error that a loader process hands over with its whole traceback keep the message alone."""
     from ..datasets import UnreadableImageError
     from ..experiment import SettingsError
 
     try:
-        run = prepare(argv)
-    except (ValueError, KeyError, OSError) as error:
-        return _fail(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    try:
         return run()
     except UnreadableImageError as error:
-        # A loader process hands over its whole traceback; the message is what follows the name of the error.
-        return _fail(str(error).strip().rpartition(f"{UnreadableImageError.__name__}: ")[2])
-    except (SettingsError, OSError) as error:
-        return _fail(error)
-
-
-def _fail(message: object) -> int:
-    print(f"train.py: error: {' '.join(str(message).split())}", file=sys.stderr)
-    return 2
+        raise SettingsError(str(error).strip().rpartition(f"{UnreadableImageError.__name__}: ")[2]) from error
 
 
 def run_program() -> None:

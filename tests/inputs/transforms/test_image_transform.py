@@ -17,6 +17,7 @@ from bridgetower.inputs.transforms.normalize import Normalization
 KEYS = (
     "pixelbert", "pixelbert_randaug", "imagenet", "imagenet_randaug", "vit", "vit_randaug", "clip", "clip_randaug",
     "blip", "blip_randaug", "blip_randaug_pretrain", "blip_randaug_wohf", "blip_randaug_wc",
+    "clip_crop",
 )
 
 
@@ -56,7 +57,7 @@ def test_shape_type_and_seed(key: str) -> None:
     assert arrays[0].shape == (3, 64, 64)  # 64x82 rounded down to multiples of 32 for pixelbert
     assert arrays[0].dtype == np.float32
     assert (arrays[0] == arrays[1]).all()
-    assert transform.is_random == ("randaug" in key)
+    assert transform.is_random == ("randaug" in key or key == "clip_crop")
     assert transform.is_random == any((arrays[0] != other).any() for other in arrays[2:])
 
 
@@ -143,6 +144,14 @@ def test_flip_and_area_of_the_blip_keys() -> None:
     for key in ("blip_randaug", "blip_randaug_pretrain", "blip_randaug_wohf", "blip_randaug_wc"):
         crop = build_transform(key, 32).steps[0]
         assert crop.min_area == (0.2 if key == "blip_randaug_pretrain" else 0.5)  # type: ignore[attr-defined]
+
+
+def test_crops_keep_the_colours() -> None:
+    rng, plain = np.random.default_rng(0), Image.new("RGB", (64, 64), (200, 100, 50))
+    transform = build_transform("clip_crop", 64)
+    assert [type(step).__name__ for step in transform.steps] == ["RandomResizedCrop", "HorizontalFlip"]
+    for _ in range(5):
+        np.testing.assert_array_equal(transform(plain, rng), build_transform("clip", 64)(plain))
 
 
 @pytest.mark.parametrize("key", KEYS)

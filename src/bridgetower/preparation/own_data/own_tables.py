@@ -81,8 +81,8 @@ def _check_splits(survey: Survey) -> None:
         if "train" in survey.splits and not splits["train"]:
             split = next(iter(splits))
             raise PreparationError(
-                f"label {label!r} of the {split} split does not occur in the train split; correct it, "
-                "or give rows of it to train"
+                f"{survey.first_rows[label, split]}: label {label!r} of the {split} split does not occur in the train "
+                "split; correct it, or give rows of it to train"
             )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from ...datasets.description import FORMAT, READING_SETTINGS, description_path
+from ...datasets.soundness import forget_checksums, record_checksums
 from ...files import write_json
 from ...progress import progress_bar
 from ..arrow_input import open_arrow
@@ -164,10 +165,13 @@ class PartWriter:
             )
         description = self._describe(counts)
         description_path(self.request.output, self.request.name).unlink(missing_ok=True)
-        for path in table_paths(self.request):
+        old = table_paths(self.request)
+        forget_checksums(self.request.output, *(path.name for path in old))
+        for path in old:
             path.unlink()
         for path, target in moves:
             path.rename(target)
+        record_checksums(self.request.output, *(target.name for _, target in moves))
         write_json(description_path(self.request.output, self.request.name), description)
         shutil.rmtree(self.work)
         return description
