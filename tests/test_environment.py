@@ -27,6 +27,7 @@ IMPORTS: list[dict[str, str]] = [
         "sklearn.metrics": "scikit-learn",
         "scipy.stats": "scipy",
         "einops": "einops",
+        "charset_normalizer": "charset-normalizer",
     },
     {"cv2": "opencv-python-headless", "PIL.Image": "pillow", "matplotlib.figure": "matplotlib", "easy_vqa": "easy-vqa"},
     {

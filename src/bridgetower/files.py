@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -14,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-__all__ = ["FileSet", "FolderInUseError", "folder_beside", "locked_file", "locked_folder", "write_beside", "write_json",
-           "write_text"]
+__all__ = ["FileSet", "FolderInUseError", "file_hash", "folder_beside", "locked_file", "locked_folder", "write_beside",
+           "write_json", "write_text"]
 
 
 _LOCK = ".lock"
@@ -169,6 +170,15 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = 2) -> None:
     """Write a value as JSON, with a newline at the end."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 class FileSet:

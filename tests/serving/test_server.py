@@ -49,7 +49,7 @@ def test_serve_and_stop(saved: Folders) -> None:
     assert process.stdout is not None
     with ended_after(240, process):
         line = process.stdout.readline()
-    assert "(ask, classify) at http://127.0.0.1:" in line, process.communicate(timeout=60)[1]
+    assert "(ask, classify, explain) at http://127.0.0.1:" in line, process.communicate(timeout=60)[1]
     with urllib.request.urlopen(f"{line.split()[-1]}/health", timeout=60) as response:
         assert json.load(response)["status"] == "ok"
     process.send_signal(signal.SIGTERM)

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from ..ranges import Range, argument
 from .output import print_json, print_table
 from .picture_lists import Row, read_rows
 
-__all__ = ["add_commands", "add_model_options", "not_negative", "open_pipeline", "positive"]
+__all__ = ["add_commands", "add_model_options", "open_pipeline", "positive"]
 
 MODEL = "folder of a training, a conversion, an export or Hugging Face, or a hub name"
 PICTURES = ("a picture, a folder, a quoted pattern such as 'photos/*.jpg', or a list: CSV, TSV or JSON lines with the "
@@ -86,20 +87,8 @@ def add_commands(commands: Any) -> None:
         parser.set_defaults(run=lambda options, command=command: _run(command, options))
 
 
-def positive(text: str) -> int:
-    """A number from the command line that must be 1 or more."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
-    return value
-
-
-def not_negative(text: str) -> int:
-    """A number from the command line that must be 0 or more."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
+#: A number from the command line from 1 to 65,536.
+positive = argument(Annotated[int, Range(1, 65_536)])
 
 
 def open_pipeline(task: str, options: argparse.Namespace) -> Any:

@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice, tee
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from ..ranges import Range, argument
 from .output import print_json, print_table
-from .picture_commands import MODEL, PICTURES, add_model_options, not_negative, open_pipeline, positive
+from .picture_commands import MODEL, PICTURES, add_model_options, open_pipeline, positive
 from .picture_lists import Row, read_rows, read_texts
 
 __all__ = ["add_commands"]
@@ -67,7 +68,7 @@ def _add_search(commands: Any) -> None:
     parser.add_argument("text", nargs="?", help="what the pictures should show")
     parser.add_argument("--image", metavar="FILE", help="a picture that they should resemble")
     parser.add_argument("--top", type=positive, default=10, metavar="N", help="pictures to print (10)")
-    parser.add_argument("--rerank", type=not_negative, default=0, metavar="N",
+    parser.add_argument("--rerank", type=argument(Annotated[int, Range(0, 1_000_000)]), default=0, metavar="N",
                         help="order the N nearest by how well they match the text (0: do not)")
     parser.add_argument("--model", help="where the model of the index is, if it was moved")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")

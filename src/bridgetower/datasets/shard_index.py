@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..files import write_beside
+from .soundness import reading_problem
 
 __all__ = ["IMAGE_SUFFIXES", "ShardIndex", "caption_of", "grouped_members", "split_member_name"]
 
@@ -62,6 +63,8 @@ class ShardIndex:
         beside = path.with_name(f"{path.name}.index")
         state = [path.stat().st_size, path.stat().st_mtime_ns]
         with suppress(OSError, pa.ArrowInvalid, KeyError, ValueError):
+            if beside.is_file() and (problem := reading_problem(beside)):
+                raise ValueError(problem)
             with pa.ipc.open_file(pa.memory_map(str(beside))) as reader:
                 if json.loads(reader.schema.metadata[_KEY])["state"] == state:
                     return cls(reader.get_batch(0))

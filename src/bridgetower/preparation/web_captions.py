@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from itertools import islice, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,9 +23,9 @@ from .tables import (
     Table,
     caption_rows,
     list_images,
-    read_lines,
     shuffled,
 )
+from .text_files import open_text, read_lines
 
 logger = logging.getLogger(__name__)
 
@@ -64,13 +65,14 @@ def read_tsv_captions(path: Path, raw: bool = False) -> PackedTexts:
         PreparationError: the file is missing, cannot be read as CSV, or begins with column names.
     """
     try:
-        with path.open(encoding="utf-8", newline="\n" if raw else "") as file:
-            _refuse_header(path, file.readline())
-            file.seek(0)
+        with io.TextIOWrapper(open_text(path), encoding="utf-8", newline="\n" if raw else "") as file:
+            first = file.readline()
+            _refuse_header(path, first)
+            lines = chain([first] if first else [], file)
             if raw:
-                return PackedTexts(line.rstrip("\r\n").partition("\t")[0] for line in file)
+                return PackedTexts(line.rstrip("\r\n").partition("\t")[0] for line in lines)
             csv.field_size_limit(_MAX_FIELD)
-            reader = csv.reader(file, delimiter="\t")
+            reader = csv.reader(lines, delimiter="\t")
             captions = PackedTexts(row[0] for row in reader if row and (len(row) > 1 or not row[0].isspace()))
             if len(captions) < reader.line_num:
                 logger.warning(
@@ -81,13 +83,13 @@ def read_tsv_captions(path: Path, raw: bool = False) -> PackedTexts:
                     reader.line_num,
                 )
             return captions
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
+    except (OSError, csv.Error) as error:
         raise PreparationError(f"{path}: cannot be read as tab-separated text: {error}") from error
 
 
 def _refuse_header(path: Path, line: str) -> None:
     """Refuse column names in the first line: every picture would get the caption of the row before its own."""
-    names = [name.strip().strip("\ufeff\"").lower() for name in line.split("\t")]
+    names = [name.strip().strip("\"").lower() for name in line.split("\t")]
     if len(names) > 1 and names[0] in _CAPTION_NAMES and names[1] in _LINK_NAMES:
         raise PreparationError(
             f"{path}: line 1 holds column names ({line.strip()!r}), which would shift every caption by a row; "
