@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import shutil
 import signal
 from collections.abc import Callable
@@ -173,6 +174,24 @@ def test_a_full_disk_ends_with_one_line(run: Any, tmp_path: Path, monkeypatch: p
     assert "checkpoint-4 could not be written (No space left on device; " in message and "GB free" in message
     assert newest_checkpoint(tmp_path / "out") == tmp_path / "out" / "checkpoint-2"
     assert run(tmp_path / "out", *saving, "--resume_from_checkpoint", "last") == 0
+
+
+def test_no_room_for_the_trained_model(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The limit is that of a file's size, which is refused as a full disk is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        assert run(tmp_path / "out", max_steps=1) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"{tmp_path / 'out'} could not be written (File too large; " in message and "GB free); complete" in message
+    assert not (tmp_path / "out" / "model_state.pdparams").exists()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "out" / "metrics.jsonl").unlink()
+    (tmp_path / "pipe").rename(tmp_path / "out" / "metrics.jsonl")
+    assert run(tmp_path / "out", max_steps=1) == 2
+    assert "metrics.jsonl is no regular file; remove it" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.slow
