@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 
 import pytest
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bridgetower import progress
 
@@ -21,6 +23,17 @@ def test_a_log_file_gets_few_whole_lines() -> None:
         pass
     lines = [line for line in stream.getvalue().splitlines() if line]
     assert len(lines) == 2 and "\r" not in stream.getvalue() and "500/500" in lines[-1]
+
+
+def test_log_messages_do_not_repeat_the_progress() -> None:
+    """A training logs every few steps; on a terminal tqdm then draws the bar again below the message."""
+    stream, logger = io.StringIO(), logging.Logger("training")
+    logger.addHandler(logging.StreamHandler(stream))
+    with logging_redirect_tqdm([logger]):
+        for step in progress.progress_bar(range(100), file=stream):
+            logger.info("step %d", step)
+    lines = stream.getvalue().splitlines()
+    assert lines[1:-1] == [f"step {step}" for step in range(100)] and "0/100" in lines[0] and "100/100" in lines[-1]
 
 
 def test_lines_come_by_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:  # importing the package takes in no NumPy: a command that only prints its help starts without it
     import numpy as np
 
-__all__ = ["read_settings", "read_weights", "register_reader", "register_settings_reader"]
+    from .one_channel import MeanAndStd
+
+__all__ = ["read_normalization", "read_settings", "read_weights", "register_normalization_reader", "register_reader",
+           "register_settings_reader"]
 
 Weights: TypeAlias = "tuple[dict[str, np.ndarray], dict[str, Any] | None]"
 
 _readers: list[Callable[[str | Path, bool], Weights]] = []
+_normalization_readers: list[Callable[[str | PathLike[str]], MeanAndStd]] = []
 _settings_readers: list[Callable[[str | PathLike[str], Mapping[str, Any]], dict[str, Any]]] = []
 
 
@@ -34,6 +38,20 @@ def read_weights(source: str | Path, allow_nonfinite: bool = False) -> Weights:
         allow_nonfinite: accept NaN and infinite weights.
     """
     return _readers[-1](source, allow_nonfinite)
+
+
+def register_normalization_reader(reader: Callable[[str | PathLike[str]], MeanAndStd]) -> None:
+    """Set the function that reads a normalisation, in place of the one before."""
+    _normalization_readers[:] = [reader]
+
+
+def read_normalization(source: str | PathLike[str]) -> MeanAndStd:
+    """Mean and standard deviation of red, green and blue in the pictures that a checkpoint expects.
+
+    Args:
+        source: see `bridgetower.conversion.load_normalization`.
+    """
+    return _normalization_readers[-1](source)
 
 
 def register_settings_reader(reader: Callable[[str | PathLike[str], Mapping[str, Any]], dict[str, Any]]) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from bridgetower.cli import command_line, delegated, main
 
-COMMANDS = ("ask", "match", "fill", "classify", "embed", "index", "search", "serve")
+COMMANDS = ("ask", "match", "fill", "classify", "embed", "index", "search", "explain", "serve")
 #: Each takes a tenth of a second or more.
 HEAVY = {"numpy", "PIL", "pyarrow", "tokenizers", "tqdm", "paddle", "paddlenlp", "lancedb", "fastapi",
-         "huggingface_hub"}
+         "huggingface_hub", "matplotlib"}
 _RUN = """
 import json, sys
 from bridgetower.cli import main

@@ -165,7 +165,7 @@ def test_bad_requests(change: dict[str, Any], status: int, message: str, vqa: Te
 def test_what_the_model_does_not_serve(vqa: TestClient, pretrained: TestClient, pictures: list[Path]) -> None:
     image = encoded(pictures[0])
     response = vqa.post("/fill", json={"image": image, "texts": ["a <mask>"]})
-    assert response.status_code == 404 and response.json()["detail"].endswith("served: ask, classify")
+    assert response.status_code == 404 and response.json()["detail"].endswith("served: ask, classify, explain")
     assert vqa.post("/search", json={"text": "red"}).status_code == 404
     assert pretrained.post("/search", json={}).status_code == 400
     assert pretrained.post("/search", json={"image": image, "rerank": 3}).status_code == 400
@@ -178,11 +178,11 @@ def test_what_the_model_does_not_serve(vqa: TestClient, pretrained: TestClient, 
 
 def test_health_metrics_and_pages(vqa: TestClient, pretrained: TestClient, pictures: list[Path]) -> None:
     assert vqa.get("/health").json() == {
-        "status": "ok", "model": "vqa", "tasks": ["ask", "classify"], "classify_by": "text", "explains": True,
+        "status": "ok", "model": "vqa", "tasks": ["ask", "classify", "explain"], "classify_by": "text",
         "indexed_pictures": 0, "can_rerank": False, "max_bytes": LIMITS.max_bytes}
     health = pretrained.get("/health").json()
     assert health["can_rerank"]
-    assert health["tasks"] == ["match", "fill", "classify", "search"] and health["indexed_pictures"] == 7
+    assert health["tasks"] == ["match", "fill", "classify", "search", "explain"] and health["indexed_pictures"] == 7
     results(vqa, "/ask", image=encoded(pictures[0]), questions=["red?"])
     vqa.get("/unknown/path")
     text = vqa.get("/metrics").text

@@ -28,6 +28,12 @@ def test_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cannot be used (Address already in use); choose another with --port" in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_no_such_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "model", "--port", port]) == 2
+    assert f"port {port} does not exist" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("untuned")
 @pytest.mark.parametrize("words, message", [(["absent"], "absent: no such file or folder"),
                                             (["{vqa}", "--index", "absent"], "absent is no index")])
@@ -43,7 +49,7 @@ def test_serve_and_stop(saved: Folders) -> None:
     assert process.stdout is not None
     with ended_after(240, process):
         line = process.stdout.readline()
-    assert "(ask, classify) at http://127.0.0.1:" in line, process.communicate(timeout=60)[1]
+    assert "(ask, classify, explain) at http://127.0.0.1:" in line, process.communicate(timeout=60)[1]
     with urllib.request.urlopen(f"{line.split()[-1]}/health", timeout=60) as response:
         assert json.load(response)["status"] == "ok"
     process.send_signal(signal.SIGTERM)

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import port_settings
 from ..model_parts import BASE_PREFIX
+from ..one_channel import CLIP_MEAN, CLIP_STD, MeanAndStd
 from .errors import CheckpointError, UnknownSettingError
 from .names import RuleReport, to_paddle
 from .names.settings import check_settings
@@ -143,6 +144,23 @@ def load_weights(
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     return {name: np.require(as_dtype(array, "float32"), requirements="C") for name, array in tensors.items()}, config
+
+
+def load_normalization(source: str | PathLike[str]) -> MeanAndStd:
+    """Mean and standard deviation of red, green and blue in the pictures that a checkpoint expects.
+
+    Args:
+        source: what `load_weights` reads. The settings of the image processor beside it decide; without any, the
+            values of CLIP, as in every released model.
+    """
+    from ..inputs.image_processor import BridgeTowerImageProcessor
+
+    path = Path(source).expanduser()
+    try:
+        processor = BridgeTowerImageProcessor.from_pretrained(path.parent if path.is_file() else source)
+    except FileNotFoundError:
+        return CLIP_MEAN, CLIP_STD
+    return (processor.image_mean, processor.image_std) if processor.num_channels == 3 else (CLIP_MEAN, CLIP_STD)
 
 
 def load_settings(source: str | PathLike[str], options: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -11,12 +11,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from PIL import Image
 
+from ..picture_reading import PictureReading
 from .arrow import ArrowTable
 from .samples import VqaTarget
 from .shard_table import ShardTable
 from .specs import DatasetSpec
 from .table_values import check_values
-from .unreadable import open_image
+from .unreadable import open_image, read_image
 
 __all__ = ["Mode", "Source", "Table"]
 
@@ -154,14 +155,15 @@ class Source:
         _, table, local = self.locate(row)
         return table.value(column, local) if table.has_column(column) else None
 
-    def image(self, column: str, row: int) -> Image.Image:
-        """Decode the image of one cell.
+    def image(self, column: str, row: int, reading: PictureReading | None = None) -> Image.Image:
+        """Decode the image of one cell, and read it as told, or else as the description of the tables says.
 
         Raises:
             UnreadableImageError: names file and row.
         """
         _, table, local = self.locate(row)
-        return open_image(table.image_bytes(column, local), f"{table.where(local)}, column {column}")
+        where = f"{table.where(local)}, column {column}"
+        return read_image(open_image(table.image_bytes(column, local), where), where, reading or self.spec.reading)
 
     def text(self, sample: int) -> str:
         """The text of a sample: a caption, a question, or the hypothesis of SNLI-VE (its premise is never read).

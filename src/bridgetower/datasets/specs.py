@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..known import nearest
-from .description import description_path, is_described, read_description
+from ..picture_reading import PictureReading
+from .description import described_reading, description_path, is_described, read_description
 from .shard_paths import is_shard_pattern
 
 __all__ = ["DATASETS", "DatasetSpec", "Split", "dataset_spec"]
@@ -39,6 +40,7 @@ class DatasetSpec:
         shards: read all numbered files of which `train` names the common prefix.
         classes: names of the classes by id, of own tables; the others have those of their kind.
         modality: what a sample of own tables consists of.
+        reading: how pictures are read unless a run says otherwise.
     """
 
     key: str
@@ -51,6 +53,7 @@ class DatasetSpec:
     shards: bool = False
     classes: tuple[str, ...] = ()
     modality: Modality = "image+text"
+    reading: PictureReading = PictureReading()
 
     def tables(self, split: Split, clean_splits: bool = False) -> tuple[str, ...]:
         """The names of the tables of a split, in order."""
@@ -147,4 +150,5 @@ def _own_spec(description: Mapping[str, Any]) -> DatasetSpec:
     return DatasetSpec(
         description["name"], description["kind"], tables.get("train", ()), val, tables.get("test", val), shards=True,
         classes=tuple(description["classes"]), modality=description["modality"],
+        reading=PictureReading(**described_reading(description)),
     )

@@ -13,8 +13,9 @@ __all__, __getattr__, __dir__ = lazy_exports(__name__, {
     "plot_explanation": "explanation_figure",
     "ExplainedModel": "explained_model",
     "cross_modal_attention": "fused_attention",
+    "check_by_deletion": "deletion",
     "deletion_scores": "deletion",
-    "head_divergence": "head_divergence",
-    "HeadDivergence": "head_divergence",
+    "head_divergence": "divergence",
+    "HeadDivergence": "divergence",
     "plot_head_divergence": "divergence_figure",
 })

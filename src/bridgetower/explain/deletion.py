@@ -5,20 +5,64 @@ B versions of a picture, S image side, G patches along a side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import paddle
 
 from .explained_model import ExplainedModel, find_head
+from .explanation import explain
 from .fused_attention import encode_pairs
 from .words import read_words
 
-__all__ = ["deletion_order", "deletion_scores", "without_patches"]
+__all__ = ["DeletionCheck", "check_by_deletion", "deletion_order", "deletion_scores", "without_patches"]
 
 #: Shares of the patches that are removed, one step after the other.
-SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+
+
+ORDERS = ("most relevant first", "at random", "least relevant first")
+
+
+@dataclass(frozen=True)
+class DeletionCheck:
+    """Scores of answers while patches of their pictures are removed, as means over pairs of a picture and a text.
+
+    Attributes:
+        pairs: their number.
+        shares: (n,) of the patches that are removed.
+        scores: (n,) for each order of the removal.
+    """
+
+    pairs: int
+    shares: tuple[float, ...]
+    scores: dict[str, np.ndarray]
+
+
+def check_by_deletion(opened: ExplainedModel, pairs: Iterable[tuple[Any, str]], shares: Sequence[float] = SHARES,
+                      seed: int = 0) -> DeletionCheck:
+    """Compare removing the most relevant patches with removing others.
+
+    Args:
+        opened: see `explain`.
+        pairs: pictures, as its image processor reads them, and texts.
+        shares: of the patches that are removed.
+        seed: of the random order.
+
+    Raises:
+        ValueError: there are no pairs, or a model or text that cannot be explained.
+    """
+    draw, found = np.random.default_rng(seed), []
+    for picture, text in pairs:
+        explanation = explain(opened, picture, text)
+        order = deletion_order(explanation.image_relevance)
+        orders = (order, draw.permutation(len(order)), order[::-1])
+        found.append(deletion_scores(opened, picture, text, orders, explanation.answer, shares))
+    if not found:
+        raise ValueError("there are no pairs of a picture and a text to check explanations on")
+    return DeletionCheck(len(found), tuple(shares), dict(zip(ORDERS, np.mean(found, axis=0), strict=True)))
 
 
 def deletion_order(importance: np.ndarray) -> np.ndarray:

@@ -93,7 +93,8 @@ class BridgeTowerProcessor:
                 `text_kwargs`, `images_kwargs` and `common_kwargs`.
 
         Returns:
-            `input_ids` and `attention_mask` (B, L) int64, `pixel_values` (B, 3, H, W) and `pixel_mask` (B, H, W).
+            `input_ids` and `attention_mask` (B, L) int64, `pixel_values` (B, 3, H, W), or (B, 1, H, W) of
+            one channel, and `pixel_mask` (B, H, W).
 
         Raises:
             ValueError: neither pictures nor texts, an unknown option, or one that is given twice.

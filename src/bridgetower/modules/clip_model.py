@@ -42,6 +42,7 @@ class ImageTower(nn.Layer):
         width = config.hidden_size
         self.patch_size = config.patch_size
         self.image_size = config.image_size
+        self.num_channels = config.num_channels
         self.patch_embedding = PatchEmbedding(config.num_channels, width, config.patch_size, has_bias=not is_clip)
         self.class_embedding = self.create_parameter([width])
         self.position_embedding = self.create_parameter([config.num_tokens, width])
@@ -51,8 +52,15 @@ class ImageTower(nn.Layer):
         self.enable_recompute = False
 
     def embed(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
-        """The input of the first block: (B, 3, S, S) -> (B, N, W), the class token first."""
-        height, width = pixel_values.shape[2:]
+        """The input of the first block: (B, 3, S, S) -> (B, N, W), the class token first.
+
+        Raises:
+            ValueError: images of another size, or with another number of channels than `num_channels`.
+        """
+        channels, height, width = pixel_values.shape[1:]
+        if channels != self.num_channels:
+            raise ValueError(f"images have {channels} channels, the model reads {self.num_channels}; make pixel_values "
+                             f"with BridgeTowerImageProcessor(num_channels={self.num_channels})")
         if (height, width) == (self.image_size, self.image_size):
             positions = self.position_embedding
         elif interpolate_pos_encoding:
@@ -78,7 +86,8 @@ class ImageTower(nn.Layer):
         """Encode a batch of images.
 
         Args:
-            pixel_values: (B, 3, S, S), S the image size of the configuration; None with `image_embeds`.
+            pixel_values: (B, 3, S, S), S the image size of the configuration; (B, 1, S, S) with one channel; None
+                with `image_embeds`.
             num_states: how many states to return, counted from the top; one more than there are blocks includes the
                 input of the first block.
             image_embeds: (B, N, W) input of the first block, instead of `pixel_values`.

@@ -14,11 +14,13 @@ import numpy as np
 from paddle import nn
 
 from ..config import BridgeTowerConfig
+from ..config_limits import parameter_count
 from ..model_parts import BASE_PREFIX, patterns
+from ..one_channel import CLIP_MEAN, CLIP_STD, PATCH_KERNELS, MeanAndStd, fold_channels
 from ..position import resize_position_table
-from ..sources import read_weights
+from ..sources import read_normalization, read_weights
 
-__all__ = ["LoadReport", "LoadingMixin", "load_into"]
+__all__ = ["LoadReport", "LoadingMixin", "check_size", "load_into"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +61,13 @@ def _some(names: list[str]) -> str:
 
 
 def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | os.PathLike = "the file",
-              may_miss: Iterable[str] = HEADS, may_ignore: Iterable[str] = HEADS) -> LoadReport:
+              may_miss: Iterable[str] = HEADS, may_ignore: Iterable[str] = HEADS,
+              normalization: MeanAndStd = (CLIP_MEAN, CLIP_STD)) -> LoadReport:
     """Copy weights into a model and check that they fit.
 
     The position table of the image tower is resized when the file was made for another image size, and a token-type
-    table grows from two rows to three by repeating the row of the image (NLVR2).
+    table grows from two rows to three by repeating the row of the image (NLVR2). A model with one channel gets the
+    kernels of a file with three added up, see `fold_channels`.
 
     Args:
         model: the model to fill.
@@ -71,6 +75,8 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
         source: what to call the file in messages.
         may_miss: patterns of parameters that may be absent from the file and keep their initial values.
         may_ignore: patterns of tensors that the model need not have.
+        normalization: mean and standard deviation of the pictures' channels that the weights expect, which a model
+            with one channel gets into its weights.
 
     Raises:
         ValueError: on any other missing or unexpected key, or a shape that does not fit.
@@ -79,6 +85,8 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
         tensors = model.adapt_weights(tensors)
         may_ignore = (*may_ignore, *model.unused_parts)
     parameters = dict(model.named_parameters())
+    if any(name.endswith(PATCH_KERNELS) and value.shape[1] == 1 for name, value in parameters.items()):
+        tensors = fold_channels(tensors, normalization)
     prefix = BASE_PREFIX
     wants_prefix = any(name.startswith(prefix) for name in parameters)
     given: dict[str, np.ndarray] = {}
@@ -122,6 +130,27 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
     return report
 
 
+#: Heads and tables that a model may have beyond its checkpoint, in parameters.
+_NEW = 200_000_000
+
+
+def check_size(config: BridgeTowerConfig, given: int, source: str | os.PathLike) -> None:
+    """Refuse settings of a model far larger than the weights beside them, before memory is taken for it.
+
+    Args:
+        config: of the model.
+        given: number of values in the weights.
+        source: what to call the weights in messages.
+
+    Raises:
+        ValueError: the settings and the weights cannot belong together.
+    """
+    count = parameter_count(config)
+    if count > 2 * given + _NEW:
+        raise ValueError(f"the configuration describes a model of {count:,} parameters, but {source} holds {given:,}; "
+                         "they do not belong together")
+
+
 class LoadingMixin:
     """`from_pretrained` for our own folders, Hugging Face folders and original checkpoints alike."""
 
@@ -138,6 +167,10 @@ class LoadingMixin:
                         output_loading_info: bool = False, allow_nonfinite: bool = False,
                         **changes: Any) -> Any:
         """Build a model from a folder or file and fill it with its weights.
+
+        With `vision_config={"num_channels": 1}`, weights for three channels become those of a model that reads one
+        channel of values from 0 to 1. The normalisation of `preprocessor_config.json` beside the weights, or else that
+        of CLIP, is folded into them: on grey pictures both models agree.
 
         Args:
             pretrained_model_name_or_path: a folder with config.json and model_state.pdparams or model.safetensors, a
@@ -168,8 +201,11 @@ class LoadingMixin:
             config = stored if isinstance(stored, BridgeTowerConfig) else BridgeTowerConfig(**stored)
         if changes:
             config = config.replace(**changes)
+        check_size(config, sum(value.size for value in tensors.values()), Path(pretrained_model_name_or_path))
         model = cls(config)  # type: ignore[call-arg]
-        report = load_into(model, tensors, Path(pretrained_model_name_or_path))
+        reads_grey = config.vision_config.num_channels == 1
+        normalization = read_normalization(pretrained_model_name_or_path) if reads_grey else (CLIP_MEAN, CLIP_STD)
+        report = load_into(model, tensors, Path(pretrained_model_name_or_path), normalization=normalization)
         if wanted == "auto":
             wanted = _dtype_name(config.dtype or "float32")
         if wanted != "float32":

@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from PIL import Image, ImageOps
 
+from ..picture_reading import to_eight_bits
 from ..pipelines.pictures import UnreadablePictureError, open_picture
 from .batch_worker import BatchWorker, QueueFullError
 from .payloads import (
@@ -138,7 +139,7 @@ def _add_page(app: FastAPI, service: _Service) -> None:
     def health() -> Health:
         model = service.model
         return Health(status="ok", model=model.name, tasks=model.tasks, classify_by=model.classify_by,
-                      explains=model.explains, indexed_pictures=0 if model.index is None else len(model.index),
+                      indexed_pictures=0 if model.index is None else len(model.index),
                       can_rerank=model.can_rerank, max_bytes=service.limits.max_bytes)
 
     @app.get("/metrics", response_class=PlainTextResponse, summary="Counters for Prometheus")
@@ -230,8 +231,9 @@ def _add_search(app: FastAPI, service: _Service) -> None:
         except UnreadablePictureError:
             raise HTTPException(404, "the picture is not there any more") from None
         assert isinstance(image, Image.Image)
-        small = ImageOps.contain(image.convert("RGB"), (_THUMBNAIL, _THUMBNAIL)) if max(image.size) > _THUMBNAIL \
-            else image.convert("RGB")
+        small = to_eight_bits(image).convert("RGB")
+        if max(small.size) > _THUMBNAIL:
+            small = ImageOps.contain(small, (_THUMBNAIL, _THUMBNAIL))
         stream = io.BytesIO()
         small.save(stream, "JPEG", quality=88)
         return Response(stream.getvalue(), media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})

@@ -94,7 +94,6 @@ class Health(BaseModel):
     model: str
     tasks: list[str]
     classify_by: str | None = Field(description="What /classify reads with a picture: labels, text, or image alone.")
-    explains: bool = Field(description="Whether /explain is served.")
     indexed_pictures: int
     can_rerank: bool = Field(description="Whether /search takes `rerank`.")
     max_bytes: int = Field(description="Size of the largest request that is read.")

@@ -70,7 +70,7 @@ class ServedModel:
         paths = {"ask": "visual-question-answering", "match": "image-text-matching", "fill": "fill-mask"}
         served = [path for path, task in paths.items() if task in self.pipelines]
         served += ["classify"] * (self.classify_by is not None)
-        return served + ["search"] * (self.index is not None)
+        return served + ["search"] * (self.index is not None) + ["explain"] * self.explains
 
     @property
     def classify_by(self) -> str | None:

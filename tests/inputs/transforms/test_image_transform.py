@@ -17,6 +17,7 @@ from bridgetower.inputs.transforms.normalize import Normalization
 KEYS = (
     "pixelbert", "pixelbert_randaug", "imagenet", "imagenet_randaug", "vit", "vit_randaug", "clip", "clip_randaug",
     "blip", "blip_randaug", "blip_randaug_pretrain", "blip_randaug_wohf", "blip_randaug_wc",
+    "clip_crop",
 )
 
 
@@ -56,7 +57,7 @@ def test_shape_type_and_seed(key: str) -> None:
     assert arrays[0].shape == (3, 64, 64)  # 64x82 rounded down to multiples of 32 for pixelbert
     assert arrays[0].dtype == np.float32
     assert (arrays[0] == arrays[1]).all()
-    assert transform.is_random == ("randaug" in key)
+    assert transform.is_random == ("randaug" in key or key == "clip_crop")
     assert transform.is_random == any((arrays[0] != other).any() for other in arrays[2:])
 
 
@@ -93,12 +94,14 @@ def test_look_up_of_every_value() -> None:
 @pytest.mark.parametrize("size", [(90, 70), (70, 91), (64, 64), (64, 80)])
 def test_clip_equals_the_way_through_rgba(mode: str, size: tuple[int, int]) -> None:
     if mode == "I;16":
-        image = Image.fromarray(np.random.default_rng(0).integers(0, 256, size[::-1], dtype=np.uint16))
+        eight = np.random.default_rng(0).integers(0, 256, size[::-1], dtype=np.uint8)
+        image = Image.fromarray(eight.astype(np.uint16) * 257)
     elif mode == "P":
         image = picture(*size).quantize(17)
     else:
         image = picture(*size).convert("L").convert("1") if mode == "1" else picture(*size, mode)
-    assert (build_transform("clip", 64)(image) == original_clip(image, 64)).all()
+    expected = original_clip(Image.fromarray(eight) if mode == "I;16" else image, 64)
+    assert (build_transform("clip", 64)(image) == expected).all()
 
 
 @pytest.mark.parametrize("how", ["rgb_key", "palette_key", "opaque_rgba"])
@@ -141,6 +144,14 @@ def test_flip_and_area_of_the_blip_keys() -> None:
     for key in ("blip_randaug", "blip_randaug_pretrain", "blip_randaug_wohf", "blip_randaug_wc"):
         crop = build_transform(key, 32).steps[0]
         assert crop.min_area == (0.2 if key == "blip_randaug_pretrain" else 0.5)  # type: ignore[attr-defined]
+
+
+def test_crops_keep_the_colours() -> None:
+    rng, plain = np.random.default_rng(0), Image.new("RGB", (64, 64), (200, 100, 50))
+    transform = build_transform("clip_crop", 64)
+    assert [type(step).__name__ for step in transform.steps] == ["RandomResizedCrop", "HorizontalFlip"]
+    for _ in range(5):
+        np.testing.assert_array_equal(transform(plain, rng), build_transform("clip", 64)(plain))
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -245,7 +245,7 @@ def changed(row: int, column: str, value: str) -> list[list[Any]]:
         (changed(3, "text", " "), (), ["line 5: column 'text' is empty"], True),
         (changed(3, "label", ""), (), ["line 5: column 'label' is empty"], True),
         (changed(3, "label", "c"), ("--classes", "a", "b"), ["line 5: label 'c' is unknown", "Known: a, b"], True),
-        (changed(35, "label", "c"), (), ["label 'c' of the val split does not occur in the train split"], False),
+        (changed(35, "label", "c"), (), ["line 37: label 'c' of the val split does not occur in the train"], False),
         (changed(3, "split", "trian"), (), ["line 5: split 'trian' is unknown"], True),
         (changed(3, "split", ""), (), ["line 5: column 'split' is empty"], True),
         (changed(3, "id", "id1"), (), ["line 5: identifier 'id1' occurs a second time"], True),

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from ...datasets.description import FORMAT, description_path
+from ...datasets.description import FORMAT, READING_SETTINGS, description_path
 from ...datasets.soundness import forget_checksums, record_checksums
 from ...files import write_json
 from ...progress import progress_bar
@@ -50,6 +50,8 @@ class Request:
     test_share: float = 0.1
     seed: int = 0
     shard_size: int = 10_000
+    scale_16bit: str = "full"
+    apply_exif: bool = False
     skip_bad: bool = False
     overwrite: bool = False
 
@@ -190,6 +192,7 @@ class PartWriter:
             "tables": {split: f"{self.request.name}_{split}" for split in used},
             "counts": {split: count.describe(self.plan) for split, count in used.items()},
             "columns": dict(self.plan.columns),
+            **self._reading(),
             "identifiers": self.plan.columns.get("id", self.plan.columns.get("image", "file and row")),
             "left_out": {
                 "bad_rows": self.survey.bad,
@@ -200,6 +203,12 @@ class PartWriter:
             "source": list(self.request.source),
             "plan": self.digest,
         }
+
+    def _reading(self) -> dict[str, Any]:
+        """How the pictures, which are stored as they are, are to be read."""
+        if "image" not in self.plan.columns:
+            return {}
+        return {name: getattr(self.request, name) for name in READING_SETTINGS}
 
 
 class SplitCounts:
