@@ -2,9 +2,9 @@
 
 import sys
 
-from bridgetower.export.__main__ import EXAMPLES, clean_up_on_signals, main, parse_arguments
+from bridgetower.export.__main__ import EXAMPLES, main, parse_arguments
 
-__all__ = ["EXAMPLES", "clean_up_on_signals", "main", "parse_arguments"]
+__all__ = ["EXAMPLES", "main", "parse_arguments"]
 
 if __name__ == "__main__":
     sys.exit(main())

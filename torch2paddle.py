@@ -3,9 +3,9 @@
 The program is `bridgetower.verification.converter`.
 """
 
-from bridgetower.verification.converter import EXAMPLES, TOLERANCE, convert, interrupt, main, parse_arguments, run
+from bridgetower.verification.converter import EXAMPLES, TOLERANCE, convert, main, parse_arguments, run
 
-__all__ = ["EXAMPLES", "TOLERANCE", "convert", "interrupt", "main", "parse_arguments"]
+__all__ = ["EXAMPLES", "TOLERANCE", "convert", "main", "parse_arguments"]
 
 if __name__ == "__main__":
     run()

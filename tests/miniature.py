@@ -36,7 +36,7 @@ def picture(number: int) -> Image.Image:
     return Image.new("RGB", (32, 32), tuple(max(0, channel - number) for channel in COLOURS[_colour(number)]))
 
 
-def _picture(number: int) -> tuple[str, bytes]:
+def encoded_picture(number: int) -> tuple[str, bytes]:
     stream = io.BytesIO()
     picture(number).save(stream, "PNG")
     return _colour(number), stream.getvalue()
@@ -54,7 +54,7 @@ def write_tables(folder: Path, first_image: bytes | None = None, split: str = ""
     for name, count in (("train", NUM_TRAIN), ("test", NUM_TEST)):
         questions, captions = [], []
         for number in range(count):
-            colour, image = _picture(number)
+            colour, image = encoded_picture(number)
             if number == 0 and first_image is not None and name == split:
                 image = first_image
             other = "blue" if colour != "blue" else "red"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +59,13 @@ def write_pictures(folder: Path, count: int) -> list[Path]:
         noise = draw.integers(0, 255, (40 + number, 50, 3), dtype=np.uint8)
         Image.fromarray(noise).resize((80, 70 + number)).save(path)
     return paths
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """A small file that says it is a large picture."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(b"0" * 999)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")

@@ -57,5 +57,5 @@ def test_the_order_of_imports_does_not_matter(folder: Path, order: str) -> None:
     program = (f"import {order}\nfrom paddlenlp.transformers import AutoTokenizer\n"
                f"print(type(AutoTokenizer.from_pretrained({str(folder)!r})).__name__)")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
-                          env={**os.environ, "PYTHONWARNINGS": "ignore"})
+                          env={**os.environ, "PYTHONWARNINGS": "ignore"}, timeout=240)
     assert done.stdout.splitlines()[-1] == "BridgeTowerTokenizer"

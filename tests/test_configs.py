@@ -49,6 +49,11 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
                                                           "model.contrastive_hidden_size": 256}),
     "pretrain_itm_itc_config.json": ("pretrain_config.json", {"task.objectives": ["mlm", "itm_itc"],
                                                               "model.contrastive_hidden_size": 256}),
+    # The data, batch size, epochs and rate of the released large contrastive model, by its model card.
+    "pretrain_large_itc_config.json": ("pretrain_large_config.json", {
+        "task.objectives": ["mlm", "itm", "itc"], "model.contrastive_hidden_size": 512,
+        "data.datasets": ["coco", "vg", "sbu", "gcc", "cc12m"], "optimization.learning_rate": 1e-7,
+        "training.batch_size": 2048, "training.max_steps": -1}),
     "vqav2_vgqa_config.json": ("vqav2_config.json", {"data.vqa_extra_train_tables": ["vgqa_train", "vgqa_val"]}),
     "vqav2_large_vgqa_config.json": ("vqav2_large_config.json",
                                      {"data.vqa_extra_train_tables": ["vgqa_train", "vgqa_val"]}),

@@ -22,8 +22,9 @@ import numpy as np
 import paddle
 from bridgetower.distributed import all_gather_objects, gather_with_gradient, rank, world_size
 from bridgetower.tasks.metrics import Metrics
-from bridgetower.runtime import exit_together
+from bridgetower.runtime import die_with_launcher, exit_together
 
+die_with_launcher()
 paddle.distributed.init_parallel_env()
 x = paddle.to_tensor(np.arange(6, dtype="float32").reshape(2, 3) + 10 * rank(), stop_gradient=False)
 everything = gather_with_gradient(x)
@@ -73,7 +74,9 @@ from paddlenlp.trainer import TrainerCallback
 import train
 import bridgetower.training.trainer
 from bridgetower.distributed import rank
+from bridgetower.runtime import die_with_launcher
 
+die_with_launcher()
 apart = {"between": [], "before": []}
 
 

@@ -1,7 +1,7 @@
 """From raw data to prediction files: the commands of the preparation, then the launch scripts unchanged.
 
-Every release is a miniature in its own layout, the single towers are folders of Hugging Face models. Each run is a
-launch of its own, so all of this is marked slow.
+Every release is a miniature in its own layout, the single towers are folders of Hugging Face models. Runs of one
+process share the imports (tests/warm_python.py), those of two are launches of their own; all of this is marked slow.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from bridgetower.datasets.glue_tasks import GLUE
 from bridgetower.preparation.__main__ import main as prepare
 from tests.miniature import MODEL
 from tests.preparation import raw_data
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).resolve().parents[1]
 #: The commands of the preparation, in the order of the documentation, and what the miniatures need besides.
@@ -88,7 +89,8 @@ def launch(script: str, folder: Path, *words: str, settings: tuple[str, ...] = (
     result = subprocess.run(
         ["bash", str(ROOT / "scripts" / f"{script}.sh"), *words, *SMALL, "--set", *DATA, *settings], cwd=folder,
         text=True, capture_output=True, timeout=900,
-        env={**inherited, "PYTHON": sys.executable, "DEVICES": "cpu", "DATA_ROOT": str(folder / "data"), **environment})
+        env={**inherited, "PYTHON": str(folder / "python"), "DEVICES": "cpu", "DATA_ROOT": str(folder / "data"),
+             **environment})
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return result.stdout
 
@@ -104,7 +106,7 @@ def model_settings(folder: Path) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def miniature(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def miniature(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Arrow files, tokenizer and towers, and a model that the real pre-training script trained from the towers."""
     folder = tmp_path_factory.mktemp("end_to_end")
     write_raw_data(folder / "raw")
@@ -116,11 +118,12 @@ def miniature(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     "--vocab_size", "300"]) == 0
     write_probes(folder / "data")
     (folder / "sizes.json").write_text(json.dumps(write_towers(folder)))
-    launch("pre_train", folder, "--batch_size", "8", OUTPUT="pretrain", IMAGE_TOWER="clip", TEXT_TOWER="roberta",
-           settings=model_settings(folder))
-    found = metrics(folder / "pretrain", "train", "eval")
-    assert found["eval_the_metric"] == pytest.approx(found["eval_mlm_accuracy"] + found["eval_itm_accuracy"])
-    return folder
+    with warm_python(folder):
+        launch("pre_train", folder, "--batch_size", "8", OUTPUT="pretrain", IMAGE_TOWER="clip", TEXT_TOWER="roberta",
+               settings=model_settings(folder))
+        found = metrics(folder / "pretrain", "train", "eval")
+        assert found["eval_the_metric"] == pytest.approx(found["eval_mlm_accuracy"] + found["eval_itm_accuracy"])
+        yield folder
 
 
 def check_submission(file: Path) -> None:

@@ -14,6 +14,7 @@ from bridgetower.files import (
     FileSet,
     FolderInUseError,
     folder_beside,
+    locked_file,
     locked_folder,
     write_beside,
     write_json,
@@ -94,8 +95,32 @@ def test_a_lock_that_leads_to_nothing_leaves_nothing(tmp_path: Path) -> None:
 def test_the_lock_of_a_killed_program_is_free(tmp_path: Path) -> None:
     program = (f"import os, signal\nfrom bridgetower.files import locked_folder\n"
                f"with locked_folder({str(tmp_path)!r}):\n    os.kill(os.getpid(), signal.SIGKILL)\n")
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=240).returncode == -signal.SIGKILL
     assert (tmp_path / ".lock").exists()
     with locked_folder(tmp_path):
         pass
     assert names(tmp_path) == []
+
+
+def test_one_program_at_a_time_replaces_a_file_or_folder(tmp_path: Path) -> None:
+    with folder_beside(tmp_path / "export"), locked_file(tmp_path / "other"):
+        with pytest.raises(FolderInUseError, match=r"export is being written by process \d+ on .*; wait for it"), \
+                folder_beside(tmp_path / "export"):
+            pass
+    assert names(tmp_path) == ["export"]
+
+
+def test_what_a_killed_program_has_left_goes_and_an_old_folder_comes_back(tmp_path: Path) -> None:
+    ended = 2**22 + 1  # above the largest number of a process
+    for name in (f".export.{ended}.partial", f".other.{ended}.partial", f".export.{ended}.old"):
+        (tmp_path / name).mkdir()
+    (tmp_path / f".export.{ended}.old" / "weights").touch()
+    (tmp_path / f".table.arrow.{ended}.partial").touch()
+    with locked_file(tmp_path / "export"):
+        assert (tmp_path / "export" / "weights").exists()
+    assert len(names(tmp_path)) == 4  # nothing of the others
+    with locked_folder(tmp_path), write_beside(tmp_path / "a.txt") as beside:
+        beside.write_text("live")
+        with pytest.raises(FolderInUseError), locked_folder(tmp_path):
+            pass
+    assert names(tmp_path) == ["a.txt", "export", "export/weights"]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.two_ranks import ended_after
+
 pytestmark = pytest.mark.slow
 
 #: Starts workers, says their numbers, and waits to be killed.
@@ -52,7 +54,8 @@ def is_alive(process: int) -> bool:
 def test_workers_end_when_their_program_is_killed(tmp_path: Path, program: str) -> None:
     script = tmp_path / "program.py"
     script.write_text(program)
-    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent, ended_after(240, parent):
         assert parent.stdout is not None
         line = next(line for line in parent.stdout if line.split() and line.split()[0].isdecimal())
         workers = [int(number) for number in line.split()]

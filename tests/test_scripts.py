@@ -58,8 +58,8 @@ class Command:
 def run(script: str, *words: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     return subprocess.run(["bash", str(ROOT / "scripts" / f"{script}.sh"), *words], cwd=folder, text=True,
-                          capture_output=True, env={**inherited, "PYTHON": sys.executable, "DRY_RUN": "1",
-                                                    "DEVICES": "cpu", **environment})
+                          capture_output=True, timeout=240,
+                          env={**inherited, "PYTHON": sys.executable, "DRY_RUN": "1", "DEVICES": "cpu", **environment})
 
 
 def commands(script: str, *words: str, **environment: str) -> list[Command]:
@@ -337,13 +337,20 @@ def test_unknown_comparison() -> None:
     assert result.returncode == 2 and "bridges" in result.stderr
 
 
+def test_the_demo_needs_the_quickstart(tmp_path: Path) -> None:
+    result = run("search_demo", str(tmp_path))
+    assert result.returncode == 2
+    assert result.stderr == (f"search_demo: error: {tmp_path}/pretrain holds no model; run bash scripts/quickstart.sh "
+                             f"{tmp_path} first\n")
+
+
 def test_every_script_explains_itself() -> None:
     """Each names its purpose and an example of its own, and is listed here or among the other scripts."""
     others = {"environment", "test", "quickstart", "launch", "gpu_check"}
     for path in sorted((ROOT / "scripts").glob("*.sh")):
         if path.stem in others:
             continue
-        assert path.stem in {*SCRIPTS, "finetune", "ablation", "ftfpt_base_cifar", "ftfpt_base_glue"}
+        assert path.stem in {*SCRIPTS, "finetune", "ablation", "ftfpt_base_cifar", "ftfpt_base_glue", "search_demo"}
         lines = path.read_text(encoding="utf-8").splitlines()
         assert lines[0] == "#!/usr/bin/env bash" and lines[1].startswith("# ")
         assert any(f"bash scripts/{path.name}" in line for line in lines)

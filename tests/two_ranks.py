@@ -1,4 +1,4 @@
-"""Starts a script on two processes that talk over gloo."""
+"""Starts a script on two processes that talk over gloo; no process that a test starts may run for ever."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import re
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -19,6 +22,19 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+@contextmanager
+def ended_after(seconds: float, *processes: subprocess.Popen[str]) -> Iterator[None]:
+    """Kill processes when the block takes longer than so many seconds; those of a launch end with their launcher."""
+    timers = [threading.Timer(seconds, process.kill) for process in processes]
+    for timer in timers:
+        timer.start()
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
+
+
 def launch(log_dir: Path, script: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run `script` through Paddle's launcher on two CPU processes with one thread each; logs go to `log_dir`."""
     command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", log_dir,
@@ -28,8 +44,10 @@ def launch(log_dir: Path, script: Path, *arguments: object) -> subprocess.Comple
     environment = {**{k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"},
                    "PADDLE_DISTRI_BACKEND": "gloo", "PYTHONPATH": os.pathsep.join(paths),
                    "BRIDGETOWER_TUNE_CPU": "0", "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=240, check=False,
-                          env=environment)
+    with subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=environment) as process, ended_after(240, process):
+        outputs = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, *outputs)
 
 
 def rank_logs(log_dir: Path) -> str:

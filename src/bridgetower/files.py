@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -13,38 +15,58 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-__all__ = ["FileSet", "FolderInUseError", "folder_beside", "locked_folder", "write_beside", "write_json", "write_text"]
+__all__ = ["FileSet", "FolderInUseError", "file_hash", "folder_beside", "locked_file", "locked_folder", "write_beside",
+           "write_json", "write_text"]
 
 
 _LOCK = ".lock"
+#: What `write_beside` and `folder_beside` call an unfinished file or folder: its name and the number of the process.
+_UNFINISHED = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.(?P<kind>partial|old)")
 
 
 class FolderInUseError(OSError):
-    """Another program is writing to a folder; the message says which."""
+    """Another program is writing to a folder or file; the message says which."""
 
 
 @contextmanager
 def locked_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Keep other programs from writing to a folder, which is made when it does not exist.
 
-    The lock ends with the process that holds it, however that ends, so there are no stale ones.
+    The lock ends with the process that holds it, however that ends, so there are no stale ones. What a killed program
+    has left unfinished in the folder is removed.
 
     Raises:
         FolderInUseError: another program holds the lock.
     """
-    path = Path(folder) / _LOCK
-    made = _make_folders(path.parent)
-    with _lock(path) as stream:
+    folder = Path(folder)
+    with _locked(folder / _LOCK, folder):
+        _remove_unfinished(folder)
+        yield
+
+
+@contextmanager
+def locked_file(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Like `locked_folder`, for one file, or for a folder that is replaced as a whole; the lock is beside it."""
+    path = Path(path).absolute()
+    with _locked(path.with_name(f".{path.name}{_LOCK}"), path):
+        _remove_unfinished(path.parent, path.name)
+        yield
+
+
+@contextmanager
+def _locked(lock: Path, output: Path) -> Iterator[None]:
+    made = _make_folders(lock.parent)
+    with _lock(lock, output) as stream:
         try:
             stream.write(f"process {os.getpid()} on {socket.gethostname()}")
             stream.flush()
             yield
         finally:
-            path.unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
             _remove_empty(made)
 
 
-def _lock(path: Path) -> TextIO:
+def _lock(path: Path, output: Path) -> TextIO:
     while True:
         stream = open(path, "a+", encoding="utf-8")
         try:
@@ -53,13 +75,39 @@ def _lock(path: Path) -> TextIO:
             stream.seek(0)
             holder = stream.read(200).strip() or "another process"
             stream.close()
-            raise FolderInUseError(f"{path.parent} is being written by {holder}; wait for it, or choose another "
-                                   "folder") from None
+            raise FolderInUseError(f"{output} is being written by {holder}; wait for it, or choose another "
+                                   "output") from None
         # The holder before may have removed the file between opening and locking it.
         if path.exists() and os.path.samestat(os.fstat(stream.fileno()), path.stat()):
             stream.truncate(0)
             return stream
         stream.close()
+
+
+def _remove_unfinished(folder: Path, name: str | None = None) -> None:
+    """Remove what ended processes have left of one output, or of all; an old folder without a new one comes back."""
+    for path in folder.iterdir():
+        match = _UNFINISHED.fullmatch(path.name)
+        if match is None or name not in (None, match["name"]) or _is_running(int(match["process"])):
+            continue
+        target = folder / match["name"]
+        if match["kind"] == "old" and not target.exists():
+            path.rename(target)
+        elif path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    """Whether another process of this number exists."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return process != os.getpid()
 
 
 @contextmanager
@@ -85,9 +133,17 @@ def write_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
 def folder_beside(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a new folder beside `folder`, which takes its place, or replaces it, at the end of the block.
 
-    On any exception the new folder is removed and the old one stays.
+    On any exception the new folder is removed and the old one stays. What a killed program has left is removed.
+
+    Raises:
+        FolderInUseError: another program does the same.
     """
     folder = Path(folder).resolve()
+    with locked_file(folder):
+        yield from _replaced(folder)
+
+
+def _replaced(folder: Path) -> Iterator[Path]:
     beside, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{name}") for name in ("partial", "old"))
     made = _make_folders(folder.parent)
     beside.mkdir()
@@ -114,6 +170,15 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = 2) -> None:
     """Write a value as JSON, with a newline at the end."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 class FileSet:

@@ -15,6 +15,7 @@ _SECONDS = 10.0
 class _Lines(tqdm):
     """A bar that is written as a line of its own each time, at most every `mininterval` seconds."""
 
+    disable: bool
     _written = float("-inf")
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:

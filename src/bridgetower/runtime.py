@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import platform
 import signal
 import sys
+import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 __all__ = ["cpu_threads", "die_with_launcher", "die_with_parent", "exit_together",
-           "log_to_console", "set_cpu_threads", "shorten_paddlenlp_log", "tune_cpu"]
+           "interrupted_by_signals", "log_to_console", "set_cpu_threads", "shorten_paddlenlp_log", "tune_cpu"]
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +142,37 @@ def tune_cpu() -> dict[str, str]:
     if applied and os.environ.get("PADDLE_TRAINER_ID", "0") == "0":
         logger.info("CPU settings: %s (%s=0 turns them off)", ", ".join(f"{k} {v}" for k, v in applied.items()), SWITCH)
     return applied
+
+
+_ONE_INTERRUPTION = 10  # seconds
+
+
+@contextmanager
+def interrupted_by_signals() -> Iterator[list[int]]:
+    """Raise KeyboardInterrupt on SIGINT and SIGTERM, so that what is half written is removed.
+
+    Signals within ten seconds count as one, or the second would interrupt the removing. Enter it after Paddle and
+    PaddleNLP are imported, which set handlers of their own.
+
+    Yields:
+        The signals received so far: a library may have turned the interruption into another error, or lost it.
+    """
+    received: list[int] = []
+    raised = -math.inf
+
+    def interrupt(number: int, _: object) -> None:
+        nonlocal raised
+        received.append(number)
+        if time.monotonic() > raised + _ONE_INTERRUPTION:
+            raised = time.monotonic()
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 _PR_SET_PDEATHSIG = 1

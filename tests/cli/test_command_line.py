@@ -11,10 +11,10 @@ import pytest
 
 from bridgetower.cli import command_line, delegated, main
 
-COMMANDS = ("ask", "match", "fill", "classify", "embed", "index", "search", "serve")
+COMMANDS = ("ask", "match", "fill", "classify", "embed", "index", "search", "explain", "serve")
 #: Each takes a tenth of a second or more.
 HEAVY = {"numpy", "PIL", "pyarrow", "tokenizers", "tqdm", "paddle", "paddlenlp", "lancedb", "fastapi",
-         "huggingface_hub"}
+         "huggingface_hub", "matplotlib"}
 _RUN = """
 import json, sys
 from bridgetower.cli import main
@@ -28,7 +28,8 @@ except SystemExit as error:
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_is_light_and_has_an_example(command: str) -> None:
     words = [*command.split(), "--help"]
-    done = subprocess.run([sys.executable, "-c", _RUN, *words], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", _RUN, *words], capture_output=True, text=True, check=True,
+                          timeout=240)
     *text, facts = done.stdout.splitlines()
     assert json.loads(facts)["status"] == 0 and not HEAVY & set(json.loads(facts)["modules"])
     assert any(line.startswith(f"  bridgetower {command or 'ask'} ") for line in text[text.index(next(

@@ -135,4 +135,4 @@ def test_torch_is_not_imported_by_a_conversion(original_ckpt: Path, tmp_path: Pa
         "loaded = [name for name in ('torch', 'transformers', 'paddle', 'pickle5') if name in sys.modules]\n"
         "sys.exit(f'imported {loaded}' if loaded else status)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=240)

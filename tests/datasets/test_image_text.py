@@ -329,11 +329,12 @@ def test_workers_share_one_count(broken: Path) -> None:
     dataset = build_dataset(["vg"], "train", broken, options(training=True))
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
-    workers = [context.Process(target=read_all, args=(dataset, order, queue)) for order in ([0, 2], [2, 4], [5, 0])]
+    workers = [context.Process(target=read_all, args=(dataset, order, queue), daemon=True)
+               for order in ([0, 2], [2, 4], [5, 0])]
     for worker in workers:
         worker.start()
     for _ in workers:
         assert all(text in ("c1", "c3") for text in queue.get(timeout=60))
     for worker in workers:
-        worker.join()
+        worker.join(60)
     assert dataset.num_unreadable == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 from typing import Any
 
@@ -67,7 +68,7 @@ def fail_in_a_thread(error: Exception) -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join()
+    thread.join(60)
 
 
 def test_errors_of_other_threads_go_where_they_went(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,5 +100,7 @@ def test_the_error_of_a_loader_process_is_raised_as_it_is() -> None:
     dataset = Numbers(6, broken=3)
     batches = CarefulLoader(dataset, batch_sampler=BatchSampler(dataset, batch_size=2), collate_fn=collate,
                             num_workers=1)
+    others = set(multiprocessing.active_children())
     with pytest.raises(KeyError, match="no number 3"):
         list(batches)
+    assert set(multiprocessing.active_children()) <= others  # a later garbage collection has nothing to wait for

@@ -29,6 +29,8 @@ COCO, F30K = "coco_caption_karpathy_", "f30k_caption_karpathy_"
         ("vg", "val", False, []),
         ("gcc", "test", False, []),
         ("sbu", "val", False, []),
+        ("cc12m", "train", False, ["cc12m"]),
+        ("cc12m", "val", False, []),
         ("vqa", "train", False, ["vqav2_train_fix", "vqav2_val_fix"]),
         ("vqa", "val", False, ["vqav2_val_fix"]),
         ("vqa", "test", False, ["vqav2_test"]),

@@ -162,7 +162,8 @@ class TestExport:
         assert not list(tmp_path.iterdir())
 
     def test_program_of_the_package(self) -> None:
-        run = subprocess.run([sys.executable, "-m", "bridgetower.export", "--help"], capture_output=True, text=True)
+        run = subprocess.run([sys.executable, "-m", "bridgetower.export", "--help"], capture_output=True, text=True,
+                             timeout=240)
         assert run.returncode == 0 and "examples:\n  python export.py" in run.stdout
 
 
@@ -189,7 +190,7 @@ class TestOnnxFiles:
                 f"    static = BridgeTowerPredictor({str(itm[2])!r}, engine, threads=1)\n"
                 "    print(static('what is this?', np.zeros((40, 40, 3), np.uint8)).shape)\n"
                 "print([name for name in ('paddle', 'paddlenlp') if name in sys.modules])")
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
         assert run.stdout.splitlines() == ["(1, 2)"] * len(engines) + ["[]"], run.stderr
 
     def test_documented_example(self, words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

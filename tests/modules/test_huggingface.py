@@ -18,6 +18,7 @@ from tests.modules.port import LENGTH, ROWS, WORDS, inputs, port_model
 
 pytestmark = pytest.mark.usefixtures("both_kernels")
 SIZES = {"same": {}, "deep towers": {"depth": 4}, "one layer": {"layers": 1}, "wide": {"width": 64},
+         "embeddings feed the first layer": {"depth": 1, "layers": 2},
          "interpolate": {"link_tower_type": "interpolate"}, "scaled_add": {"link_tower_type": "scaled_add"}}
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.two_ranks import ended_after
+
 ROOT = Path(__file__).parents[2]
 MODULE = "tests.modules.two_processes"
 
@@ -31,7 +33,8 @@ def compute(folder: Path, processes: int) -> dict[str, Any]:
     running = [subprocess.Popen([sys.executable, "-m", MODULE, str(output)], cwd=folder, env=environment | {
         "PADDLE_TRAINER_ID": str(index), "PADDLE_CURRENT_ENDPOINT": endpoints[index]}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for index in range(processes)]
-    logs = [process.communicate(timeout=240)[0] for process in running]
+    with ended_after(240, *running):
+        logs = [process.communicate()[0] for process in running]
     assert all(process.returncode == 0 for process in running), "\n".join(logs)
     result = json.loads(output.read_text())
     assert result["processes"] == processes

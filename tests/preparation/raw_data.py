@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
+from bridgetower.datasets.soundness import CHECKSUMS
 from bridgetower.preparation.__main__ import main
 
 
@@ -47,6 +48,12 @@ def write_arrow(path: Path, schema: pa.Schema, **columns: list[Any]) -> Path:
 def rows(path: Path) -> list[dict[str, Any]]:
     """The rows of an arrow file."""
     return read_arrow(path).to_pylist()
+
+
+def tables(folder: Path) -> list[Path]:
+    """All that is in a folder but the list of hashes, which must be there."""
+    assert (folder / CHECKSUMS).is_file()
+    return sorted(path for path in folder.iterdir() if path.name != CHECKSUMS)
 
 
 def run(name: str, *arguments: object) -> int:

@@ -153,7 +153,7 @@ def test_seed_and_splits(source: Path, tmp_path: Path) -> None:
     ("breakage", "message"),
     [
         ("answers.txt", "answers.txt"),
-        ("train/questions.json", "questions.json: not a list of"),
+        ("train/questions.json", "questions.json: No such file"),
         ("train/images/2.png", "1 annotated images are not on disk"),
     ],
 )

@@ -79,7 +79,7 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
         ('{"wanted": [{"a": 1}, {"b": 1}]}', "element 1 of wanted is not an object with 'a'"),
         ('{"wanted": [{"a": "' + "x" * 100_000 + r'\ud83d "}]}', r"\ud83d is half of a surrogate pair"),
         (r'{"wanted": [{"a": "\\\ude00"}]}', r"\ude00 is half of a surrogate pair"),
-        ('{"wanted": [{"a": "\udcff"}]}', "invalid bytes in UTF8 string"),
+        ('{"wanted": [{"a": "\udcff"}]}', "line 1: not UTF-8; give its --encoding, such as cp1252, or convert"),
         ('{"wanted": [7]}', "element 0 of wanted is not an object with 'a'"),
     ],
 )

@@ -15,6 +15,7 @@ from tests.preparation.raw_data import (
     row_order,
     rows,
     run,
+    tables,
     write_json,
 )
 
@@ -40,12 +41,12 @@ def test_coco(coco: Path, tmp_path: Path) -> None:
             assert row["caption"] == [f" Caption {k} of {number}. " for k in range(number % 3 + 5)]
             assert row["split"] == split
             assert row["image"] == next(coco.glob(f"*/{row['image_id']}")).read_bytes()
-    assert len(list((tmp_path / "out").iterdir())) == 4
+    assert len(tables(tmp_path / "out")) == 4
 
 
 def test_the_root_of_the_images_is_a_source_too(coco: Path, tmp_path: Path) -> None:
     assert run("coco", "--source", coco, "--output", tmp_path / "out", "--splits", "test") == 0
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["coco_caption_karpathy_test.arrow"]
+    assert [path.name for path in tables(tmp_path / "out")] == ["coco_caption_karpathy_test.arrow"]
 
 
 def test_a_missing_image(coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +62,7 @@ def test_a_missing_image(coco: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_flickr30k(tmp_path: Path) -> None:
     flickr_release(tmp_path)
     assert run("f30k", "--source", tmp_path, "--output", tmp_path / "out") == 0
-    assert {path.name: len(rows(path)) for path in (tmp_path / "out").iterdir()} == {
+    assert {path.name: len(rows(path)) for path in tables(tmp_path / "out")} == {
         "f30k_caption_karpathy_train.arrow": 2,
         "f30k_caption_karpathy_val.arrow": 1,
         "f30k_caption_karpathy_test.arrow": 1,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bridgetower.files import locked_folder
 from bridgetower.preparation import DATA_SETS, ImageReader, Row
 from bridgetower.preparation.__main__ import PROGRAM, build_parser, main
 from tests.preparation.raw_data import make_image, rows, write_json
@@ -59,7 +62,8 @@ def test_the_user_directory_is_expanded(flickr: Path, tmp_path: Path, monkeypatc
 def test_several_processes_show_progress_and_write_the_same_file(flickr: Path, tmp_path: Path) -> None:
     for workers in ("1", "2"):
         command = [sys.executable, "-m", "bridgetower.preparation", "f30k", "--source", flickr, "--workers", workers]
-        done = subprocess.run([*command, "--output", tmp_path / workers], capture_output=True, text=True, check=True)
+        done = subprocess.run([*command, "--output", tmp_path / workers], capture_output=True, text=True, check=True,
+                              timeout=240)
         assert "40 rows" in done.stdout and "40/40" in done.stderr and "rows/s" in done.stderr
     (one, two) = (tmp_path / workers / "f30k_caption_karpathy_train.arrow" for workers in ("1", "2"))
     assert one.read_bytes() == two.read_bytes()
@@ -83,10 +87,37 @@ def test_an_interrupt_ends_cleanly(
     assert main(arguments) == 0
 
 
+def test_one_preparation_at_a_time(flickr: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["f30k", "--source", str(flickr), "--output", str(tmp_path / "out"), "--workers", "1"]
+    with locked_folder(tmp_path / "out"):
+        assert main([*arguments, "--seed", "1"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path / 'out'} is being written by process ") and error.count("\n") == 1
+    assert not (tmp_path / "out").exists() and main(arguments) == 0
+
+
+def test_a_signal_ends_it_cleanly(flickr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                  capsys: pytest.CaptureFixture[str]) -> None:
+    """A second signal does not disturb the end, and the handlers of before are there again."""
+    def terminated(reader: ImageReader, table_rows: Iterable[Row]) -> Iterator[tuple[Row, list[bytes] | str]]:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            yield from ()
+
+    monkeypatch.setattr(ImageReader, "read", terminated)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["f30k", "--source", str(flickr), "--output", str(tmp_path / "out"), "--workers", "1"]) == 130
+    assert "interrupted; the same command goes on" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists() and signal.getsignal(signal.SIGTERM) == before
+
+
 def test_no_training_framework_is_imported() -> None:
     code = (
         "import sys, bridgetower.preparation.__main__\n"
         "print(sorted({'paddle', 'torch', 'paddlenlp', 'transformers', 'pandas'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          timeout=240)
     assert done.stdout.strip() == "[]"

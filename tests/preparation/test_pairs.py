@@ -16,6 +16,7 @@ from tests.preparation.raw_data import (
     nlvr2_release,
     rows,
     run,
+    tables,
     write_json_lines,
 )
 
@@ -64,7 +65,7 @@ def pairs(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("source", [".", "nlvr"])
 def test_image_pairs(pairs: Path, tmp_path: Path, source: str) -> None:
     assert run("nlvr2", "--source", tmp_path / source, "--output", tmp_path / "out") == 0
-    files = {path.stem: path for path in (tmp_path / "out").iterdir()}
+    files = {path.stem: path for path in tables(tmp_path / "out")}
     others = {f"nlvr2_{kind}{split}" for kind in ("", "balanced_", "unbalanced_") for split in ("dev", "test1")}
     assert files.keys() == {"nlvr2_train"} | others
     assert all(has_schema(path, NLVR2_WITH_SENTENCES) for path in files.values())

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bridgetower.preparation import PreparationError, web_captions
 from bridgetower.preparation.schemas import CAPTIONS
 from bridgetower.preparation.web_captions import PackedTexts, read_tsv_captions
+from tests.preparation.own_data.pictures import picture, write_tar
 from tests.preparation.raw_data import (
     CC_TSV,
     cc_release,
@@ -21,6 +22,7 @@ from tests.preparation.raw_data import (
     rows,
     run,
     sbu_release,
+    tables,
     write_json,
 )
 
@@ -60,14 +62,14 @@ def test_the_default_reads_rows_as_pandas_does(texts: list[str]) -> None:
     except pandas.errors.ParserError:
         assume(False)  # a row of more columns than the first or an open quote: the original stops there
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Path, "open", lambda *_, **__: io.StringIO(content, newline=""))
+        patch.setattr(Path, "open", lambda *_, **__: io.BytesIO(content.encode()))
         assert captions(Path("x.tsv")) == [str(text) for text in frame[0]]
 
 
 def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "latin.tsv").write_bytes(b"caf\xe9\tu\n")
-    for name in ("latin.tsv", "missing.tsv"):
-        with pytest.raises(PreparationError, match=f"{name}: cannot be read as tab-separated text"):
+    for name, message in (("latin.tsv", ", line 1: not UTF-8"), ("missing.tsv", ": No such file or directory")):
+        with pytest.raises(PreparationError, match=name + message):
             read_tsv_captions(tmp_path / name)
 
 
@@ -103,7 +105,7 @@ def test_conceptual_captions(cc: Path, tmp_path: Path) -> None:
             assert row["caption"] == [f"{split} caption {row['image_id'][0]}"]
             assert row["image"] == (cc / f"{split}_image" / row["image_id"]).read_bytes()
             assert row["split"] == split
-    assert len(list(out.iterdir())) == 6
+    assert len(tables(out)) == 6
 
 
 def test_reading_the_table_otherwise_is_another_plan(
@@ -141,7 +143,7 @@ def test_an_interrupted_run_goes_on_at_the_next_shard(cc: Path, tmp_path: Path) 
     data = broken.read_bytes()
     broken.write_bytes(data[: len(data) // 2])
     assert run(*arguments) == 2
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["conceptual_caption_train_0.arrow"]
+    assert [path.name for path in tables(tmp_path / "out")] == ["conceptual_caption_train_0.arrow"]
     before = (tmp_path / "out/conceptual_caption_train_0.arrow").stat().st_mtime_ns
     broken.write_bytes(data)
     assert run(*arguments) == 0
@@ -155,7 +157,7 @@ def test_sbu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     value = sbu_release(root)
     arguments = ("sbu", "--source", tmp_path / "data", "--output", tmp_path / "out", "--shard_size", 2)
     assert run(*arguments) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["sbu_0.arrow", "sbu_1.arrow"]
+    assert [path.name for path in tables(tmp_path / "out")] == ["sbu_0.arrow", "sbu_1.arrow"]
     found = [row for n in range(2) for row in rows(tmp_path / "out" / f"sbu_{n}.arrow")]
     assert {row["image_id"]: row["caption"] for row in found} == {
         "0.jpg": ["caption 4"],
@@ -183,3 +185,25 @@ def test_the_layout_of_vilt(tmp_path: Path, name: str, root: str) -> None:
     stem = "sbu" if root == "sbu" else "conceptual_caption_train"
     found = [row for n in range(2) for row in rows(tmp_path / "out" / f"{stem}_{n}.arrow")]
     assert {row["image_id"]: row["caption"] for row in found} == {f"train{n}": [f"caption {n}"] for n in range(4)}
+
+
+def test_cc12m(tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    folder, out = tmp_path / "data/cc12m", tmp_path / "out"
+    arguments = ("cc12m", "--source", tmp_path / "data", "--output", out)
+    folder.mkdir(parents=True)
+    (folder / "cc12m.tsv").write_text("http://x/1.jpg\ta dog\n")
+    assert run(*arguments) == 2
+    assert f"{folder}: no .tar shards in it; cc12m.tsv holds links, download" in capsys.readouterr().err
+    for shard in range(2):
+        members = [(f"{n}.{suffix}", data) for n in range(shard * 3, shard * 3 + 3)
+                   for suffix, data in (("jpg", picture(n)), ("txt", f"caption {n}".encode()))]
+        write_tar(folder / f"{shard:05}.tar", [*members, ("lost.txt", b"x")])
+    assert run(*arguments) == 0
+    assert all(has_schema(out / f"cc12m_{shard}.arrow", CAPTIONS) for shard in range(2))
+    assert rows(out / "cc12m_1.arrow") == [
+        {"image": picture(n), "caption": [f"caption {n}"], "image_id": f"{n}.jpg", "split": "train"} for n in (3, 4, 5)]
+    assert "00001.tar: 1 of 4 samples are left out: lost (no picture)" in caplog.text
+    assert run(*arguments) == 0 and "3 rows" in capsys.readouterr().out  # complete already
+    (folder / "00001.tar").write_bytes(b"cut off")
+    assert run(*arguments, "--overwrite") == 2
+    assert "00001.tar: cannot be read as an uncompressed tar file" in capsys.readouterr().err

@@ -7,6 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from bridgetower.datasets.soundness import forget_checksums
+from bridgetower.files import locked_folder
 from bridgetower.preparation import ImageReader, PreparationError, Row, Table, writer
 from bridgetower.preparation.schemas import CAPTIONS
 from bridgetower.preparation.tables import shuffled
@@ -35,7 +37,7 @@ def write(table: Table, output: Path, **options: bool) -> list[writer.Written]:
 
 
 def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+    return {path.name for path in folder.iterdir()} - {"SHA256SUMS"}
 
 
 def test_round_trip_keeps_types_order_and_the_untouched_bytes(tmp_path: Path) -> None:
@@ -121,10 +123,11 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_the_leftover_of_a_killed_run_does_not_hurt(tmp_path: Path) -> None:
-    (tmp_path / ".t.arrow.12345.partial").write_bytes(b"half")
-    write(make_table(tmp_path / "images", 2), tmp_path)
+    (tmp_path / ".t.arrow.4194305.partial").write_bytes(b"half")
+    with locked_folder(tmp_path):
+        write(make_table(tmp_path / "images", 2), tmp_path)
     assert len(rows(tmp_path / "t.arrow")) == 2
-    assert not (tmp_path / ".t.arrow.12345.partial").exists()
+    assert not (tmp_path / ".t.arrow.4194305.partial").exists()
 
 
 def test_skip_bad_counts_and_names_what_it_leaves_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -161,6 +164,9 @@ def test_a_file_of_another_plan_is_not_taken_for_done(tmp_path: Path, change: st
     if change == "other program":
         with pa.OSFile(str(tmp_path / "t.arrow"), "wb") as sink, pa.ipc.new_file(sink, CAPTIONS):
             pass
+        with pytest.raises(PreparationError, match=r"t\.arrow: is damaged, as its SHA-256 is not that in SHA256SUMS"):
+            write(changed, tmp_path)
+        forget_checksums(tmp_path, "t.arrow")
     with pytest.raises(PreparationError, match=r"t\.arrow: exists and was made from .*--overwrite"):
         write(changed, tmp_path)
     (written,) = write(changed, tmp_path, overwrite=True)

@@ -1,11 +1,12 @@
 """The loss curves are drawn from whatever was logged."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from bridgetower.report import Curve, plot_loss_curves
+from bridgetower.report import Curve, loss_figure, plot_loss_curves
 
 LOSS = Curve(list(range(10, 510, 10)), [5 / step for step in range(10, 510, 10)])
 POINT = Curve([10], [0.5])
@@ -33,3 +34,13 @@ def test_any_log_makes_a_picture(tmp_path: Path, runs: dict[str, dict[str, Curve
         # Something is drawn besides the white ground.
         assert len(image.convert("L").getcolors() or ()) > 20
     assert [file.name for file in path.parent.iterdir()] == ["loss_curves.png"]
+
+
+@pytest.mark.parametrize(("values", "bottom"), [([-0.5, 0.2], -0.515), ([0.1, 0.2], 0.0)])
+def test_negative_correlations_are_in_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: list[float], bottom: float
+) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr(loss_figure, "save_figure", lambda figure, path: figures.append(figure))
+    plot_loss_curves({"stsb": {"eval_pearson": Curve([10, 20], values)}}, tmp_path / "loss_curves.png")
+    assert figures[0].axes[1].get_ylim() == pytest.approx((bottom, 1.03))

@@ -93,4 +93,4 @@ def test_runs_or_the_files_of_vqa(words: list[str], capsys: pytest.CaptureFixtur
 def test_a_file_of_another_kind_is_named(arguments: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     arguments["--data"] = arguments["--pretrain_log"]
     assert _run(arguments) == 2
-    assert f"error: {arguments['--data']} is not an Arrow IPC file" in capsys.readouterr().err
+    assert f"error: {arguments['--data']}: not a complete arrow file" in capsys.readouterr().err

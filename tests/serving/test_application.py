@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from bridgetower.cli import main
 from bridgetower.serving.application import build_application
 from bridgetower.serving.request_limits import BodyLimit, Limits
 from bridgetower.serving.served_model import ServedModel
+from tests.saved_models import png_that_claims
 
 Folders = Callable[[str], Path]
 LIMITS = Limits(max_bytes=200_000, max_pixels=100_000, max_texts=5, max_characters=80)
@@ -92,6 +91,23 @@ def test_match_fill_classify(pretrained: TestClient, saved: Folders, pictures: l
          pipeline("zero-shot-image-classification", model)(pictures[1], ["red", "blue"]))
 
 
+def test_explain(vqa: TestClient, pretrained: TestClient, open_client: Callable[..., TestClient], pictures: list[Path]
+                 ) -> None:
+    body = {"image": encoded(pictures[0]), "text": "what is this?"}
+    response = vqa.post("/explain", json=body | {"answer": "blue"})
+    assert response.status_code == 200 and response.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(response.content)).format == "PNG"
+    assert pretrained.post("/explain", json=body | {"text": "a <mask> square"}).status_code == 200
+    for change, status, message in (
+            ({"answer": "purple"}, 400, "answer 'purple' is none of the model's 5 classes"),
+            ({"text": " "}, 400, "has no words"), ({"text": "a <mask>"}, 400, "no head for fill-mask"),
+            ({"text": "x" * 81}, 400, "81 characters"), ({"image": "?"}, 400, "not base64"),
+            ({"text": None}, 422, "string")):
+        response = vqa.post("/explain", json=body | change)
+        assert (response.status_code, message in response.text) == (status, True), response.text
+    assert open_client("itc").post("/explain", json=body).status_code == 404
+
+
 def test_entailment(open_client: Callable[..., TestClient], saved: Folders, pictures: list[Path]) -> None:
     found = results(open_client("entailment"), "/classify", image=encoded(pictures[0]), text="red")[0]
     near(found, pipeline("image-text-classification", saved("entailment"))(pictures[0], "red"))
@@ -123,16 +139,6 @@ def test_no_file_of_the_machine(path: str, pretrained: TestClient) -> None:
     assert pretrained.get(path).status_code == 404
 
 
-def png_that_claims(width: int, height: int) -> bytes:
-    """A small file that says it is a large picture."""
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = zlib.compress(b"0" * 999)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize("change, status, message", [
     ({"image": "?"}, 400, "image is not base64"),
     ({"image": base64.b64encode(b"no picture").decode()}, 400, "not in a picture format"),
@@ -159,7 +165,7 @@ def test_bad_requests(change: dict[str, Any], status: int, message: str, vqa: Te
 def test_what_the_model_does_not_serve(vqa: TestClient, pretrained: TestClient, pictures: list[Path]) -> None:
     image = encoded(pictures[0])
     response = vqa.post("/fill", json={"image": image, "texts": ["a <mask>"]})
-    assert response.status_code == 404 and response.json()["detail"].endswith("served: ask, classify")
+    assert response.status_code == 404 and response.json()["detail"].endswith("served: ask, classify, explain")
     assert vqa.post("/search", json={"text": "red"}).status_code == 404
     assert pretrained.post("/search", json={}).status_code == 400
     assert pretrained.post("/search", json={"image": image, "rerank": 3}).status_code == 400
@@ -171,10 +177,12 @@ def test_what_the_model_does_not_serve(vqa: TestClient, pretrained: TestClient, 
 
 
 def test_health_metrics_and_pages(vqa: TestClient, pretrained: TestClient, pictures: list[Path]) -> None:
-    assert vqa.get("/health").json() == {"status": "ok", "model": "vqa", "tasks": ["ask", "classify"],
-                                         "classify_by": "text", "indexed_pictures": 0}
+    assert vqa.get("/health").json() == {
+        "status": "ok", "model": "vqa", "tasks": ["ask", "classify", "explain"], "classify_by": "text",
+        "indexed_pictures": 0, "can_rerank": False, "max_bytes": LIMITS.max_bytes}
     health = pretrained.get("/health").json()
-    assert health["tasks"] == ["match", "fill", "classify", "search"] and health["indexed_pictures"] == 7
+    assert health["can_rerank"]
+    assert health["tasks"] == ["match", "fill", "classify", "search", "explain"] and health["indexed_pictures"] == 7
     results(vqa, "/ask", image=encoded(pictures[0]), questions=["red?"])
     vqa.get("/unknown/path")
     text = vqa.get("/metrics").text
@@ -230,8 +238,9 @@ class TestBody:
         assert self.run(pieces) == ([], [b"123456789"])
 
     def test_too_large_without_a_length(self) -> None:
-        sent, seen = self.run([{"type": "http.request", "body": b"123456", "more_body": True}] * 5)
-        assert sent[0]["status"] == 413 and not seen
+        pieces = [{"type": "http.request", "body": b"123456", "more_body": number < 4} for number in range(5)]
+        sent, seen = self.run(pieces)
+        assert sent[0]["status"] == 413 and not seen and not pieces, "the client has sent everything"
 
     def test_half_sent(self) -> None:
         half = {"type": "http.request", "body": b"1", "more_body": True}

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bridgetower.cli import main
+from tests.two_ranks import ended_after
 
 Folders = Callable[[str], Path]
 
@@ -25,6 +26,12 @@ def test_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["serve", "model", "--port", str(taken.getsockname()[1])]) == 2
     error = capsys.readouterr().err
     assert "cannot be used (Address already in use); choose another with --port" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_no_such_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "model", "--port", port]) == 2
+    assert f"port {port} does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("untuned")
@@ -40,8 +47,9 @@ def test_serve_and_stop(saved: Folders) -> None:
     process = subprocess.Popen([sys.executable, "-m", "bridgetower", "serve", str(saved("vqa")), "--port", "0"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    line = process.stdout.readline()
-    assert "(ask, classify) at http://127.0.0.1:" in line, process.communicate()[1]
+    with ended_after(240, process):
+        line = process.stdout.readline()
+    assert "(ask, classify, explain) at http://127.0.0.1:" in line, process.communicate(timeout=60)[1]
     with urllib.request.urlopen(f"{line.split()[-1]}/health", timeout=60) as response:
         assert json.load(response)["status"] == "ok"
     process.send_signal(signal.SIGTERM)

@@ -26,7 +26,7 @@ from bridgetower.tasks.glue import METRICS
 from bridgetower.tasks.metrics import Metrics
 from tests.goldens import Golden
 from tests.host_reads import HostReads
-from tests.miniature import MODEL, NUM_TEST, _picture, _write, write_experiment, write_miniature
+from tests.miniature import MODEL, NUM_TEST, _write, encoded_picture, write_experiment, write_miniature
 
 SPLITS = {"snli": ("train", "dev", "test"), "nlvr2": ("train", "dev", "test1")}
 NUM_ROWS = 4
@@ -36,7 +36,7 @@ NUM_ROWS = 4
 def miniature(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The miniature, with tables of visual entailment and of pairs of images."""
     folder = write_miniature(tmp_path_factory.mktemp("tasks"))
-    colours, images = zip(*(_picture(number) for number in range(NUM_ROWS)), strict=True)
+    colours, images = zip(*(encoded_picture(number) for number in range(NUM_ROWS)), strict=True)
     for split in SPLITS["snli"]:
         _write(folder / "data" / f"snli_{split}.arrow", [
             {"image": image, "sentences": [[colour, f"a {colour} square"], [colour, "is it white?"]], "labels": [2, 0]}

@@ -7,6 +7,8 @@ import os
 import pickle
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,30 +180,38 @@ def test_a_full_disk_ends_with_one_line(run: Any, tmp_path: Path, monkeypatch: p
 @pytest.mark.slow
 def test_two_processes_are_preempted_ten_times(mini: Path, tmp_path: Path) -> None:
     """One of two processes gets the signal, at another step each time; both save and end together."""
-    config = write_experiment(mini, tmp_path.name, VQA, max_steps=12)
+    config = write_experiment(mini, tmp_path.name, VQA, max_steps=11)
     flags = ["--config_name", config, "--data_root", mini / "data", "--device", "cpu", "--do_train", "--batch_size",
              "8", "--per_device_train_batch_size", "4", "--resume_from_checkpoint", "auto"]
+    whole, out = ([*map(str, flags), "--output_dir", str(tmp_path / name)] for name in ("whole", "out"))
+    runs = [{"argv": whole, "stop_at": None}, *({"argv": out, "stop_at": step} for step in range(1, 11)),
+            {"argv": out, "stop_at": None}]
+    (tmp_path / "runs.json").write_text(json.dumps(runs))
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.forked_ranks", str(tmp_path / "log"), str(tmp_path / "runs.json")], cwd=ROOT,
+        capture_output=True, text=True, timeout=600, env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    statuses = json.loads(done.stdout.splitlines()[-1])
+    assert statuses == [[0, 0], *[[PREEMPTED, PREEMPTED]] * 10, [0, 0]], rank_logs(tmp_path / "log")
+    assert newest_checkpoint(tmp_path / "out") == tmp_path / "out" / "checkpoint-10"
+    assert_same_weights(tmp_path / "whole", tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_the_launcher_hands_the_status_on(mini: Path, tmp_path: Path) -> None:
+    """A requeue sees what Paddle's launcher makes of the statuses of its processes."""
+    config = write_experiment(mini, tmp_path.name, VQA, max_steps=2)
     script = tmp_path / "preempted.py"
     script.write_text(f"""
-import os, signal, sys
+import sys
 sys.path.insert(0, {str(ROOT)!r})
 from bridgetower.training.preemption import Preemption
-plain = Preemption.on_step_end
-def on_step_end(self, args, state, control, **kwargs):
-    if str(state.global_step) == os.environ["STOP_AT"] and args.process_index == 1:
-        os.kill(os.getpid(), signal.SIGTERM)
-    plain(self, args, state, control, **kwargs)
-Preemption.on_step_end = on_step_end
+Preemption.on_step_begin = lambda self, args, state, control, **_: self._handle(15, None)
 from bridgetower.training.run import run_program
 run_program()
 """)
-    done = launch(tmp_path / "log", ROOT / "train.py", *flags, "--output_dir", tmp_path / "whole")
-    assert done.returncode == 0, rank_logs(tmp_path / "log")
-    for step in range(1, 11):
-        os.environ["STOP_AT"] = str(step)
-        done = launch(tmp_path / "log", script, *flags, "--output_dir", tmp_path / "out")
-        assert done.returncode == PREEMPTED, rank_logs(tmp_path / "log")
-        assert newest_checkpoint(tmp_path / "out") == tmp_path / "out" / f"checkpoint-{step}"
-    done = launch(tmp_path / "log", ROOT / "train.py", *flags, "--output_dir", tmp_path / "out")
-    assert done.returncode == 0, rank_logs(tmp_path / "log")
-    assert_same_weights(tmp_path / "whole", tmp_path / "out")
+    done = launch(tmp_path / "log", script, "--config_name", config, "--data_root", mini / "data", "--device", "cpu",
+                  "--do_train", "--per_device_train_batch_size", "4", "--output_dir", tmp_path / "out")
+    assert done.returncode == PREEMPTED, rank_logs(tmp_path / "log")
+    assert newest_checkpoint(tmp_path / "out") == tmp_path / "out" / "checkpoint-1"

@@ -36,6 +36,9 @@ def check_original(config: BridgeTowerConfig) -> None:
         raise CheckpointError(f"bridge_type={config.bridge_type!r} does not exist in the original, only 'add' does")
     if config.vision_config.kind != "clip":
         raise CheckpointError("the original's names of a plain ViT tower are not known; only CLIP towers go back")
+    if config.vision_config.num_channels != 3:
+        raise CheckpointError(f"vision_config.num_channels={config.vision_config.num_channels}, but the original reads "
+                              "three channels; use --format huggingface")
     for name, value in (("hidden_act", config.hidden_act), ("cross_hidden_act", config.cross_hidden_act)):
         if value != "gelu":
             raise CheckpointError(f"{name}={value!r} does not exist in the original, only 'gelu' does")

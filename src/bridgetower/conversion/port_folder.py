@@ -56,6 +56,11 @@ def plan_port(checkpoint: Checkpoint, config: BridgeTowerConfig, output: Path, d
             f"the port has one epsilon for the MLM head and the bridges: {config.mlm_layer_norm_eps} becomes "
             f"{config.layer_norm_eps}"
         )
+    if config.vision_config.num_channels == 1:
+        notes.append(
+            "the port reads pixel_values (B, 1, S, S), but its processor makes three channels; make them with "
+            "BridgeTowerImageProcessor of this project"
+        )
     files = [output / "model.safetensors", output / "config.json"]
     report = Report(str(checkpoint.path), "paddle", count_parts(stems), dropped, notes, [str(file) for file in files])
     settings = port_config(config, head, tied)

@@ -11,6 +11,9 @@ from .image_text import ImageTextDataset
 
 __all__ = ["AnswerVocabulary"]
 
+#: Ids may have gaps up to here, as parts of VQAv2 do not hold all of its answers.
+_SPARSE = 20_000
+
 
 class AnswerVocabulary:
     """Answer id -> answer string.
@@ -29,7 +32,7 @@ class AnswerVocabulary:
         """Collect the answers in the VQA tables of the datasets, usually training and validation."""
         return cls.from_tables(
             table for dataset in datasets for source in dataset.sources if source.spec.kind == "vqa"
-            for table in source.tables
+            for table in source.tables if isinstance(table, ArrowTable)
         )
 
     @classmethod
@@ -37,8 +40,8 @@ class AnswerVocabulary:
         """Collect the answers of tables in the VQAv2 schema.
 
         Raises:
-            ValueError: the columns `answers` and `answer_labels` of a table do not go together, or two tables give one
-                id to different answers.
+            ValueError: the columns `answers` and `answer_labels` of a table do not go together, two tables give one id
+                to different answers, or ids are far above the number of answers.
         """
         answers: dict[int, str] = {}
         for table in tables:
@@ -57,6 +60,9 @@ class AnswerVocabulary:
                         f"{table.path}: answer label {index} is {strings[position]!r}, in another table {answer!r}; "
                         "make all tables again with one vocabulary"
                     )
+        if max(answers, default=0) > max(_SPARSE, 10 * len(answers)):
+            raise ValueError(f"the tables number their {len(answers)} answers up to {max(answers)}, which a classifier "
+                             "would need a class each for; make the tables again")
         return cls(dict(sorted(answers.items())))
 
     def __getitem__(self, index: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from .soundness import require_sound
 
 __all__ = ["PREPARED_BY", "ArrowTable", "find_shards", "find_table"]
 
@@ -29,6 +32,7 @@ PREPARED_BY: dict[str, str] = {
     "coco_": "coco",
     "f30k_": "f30k",
     "conceptual_caption_": "gcc",
+    "cc12m_": "cc12m",
     "sbu_": "sbu",
     "vgqa_coco_": "vgqa_coco",
     "vgqa_": "vgqa",
@@ -50,20 +54,18 @@ class ArrowTable:
     """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
-        """Map the file.
+        """Check the file if that was not done before (see `soundness`), and map it.
 
         Raises:
-            ValueError: not an Arrow IPC file.
+            ValueError: not an Arrow IPC file, or a damaged one.
         """
         self.path = Path(path)
         self.name = name or self.path.stem
-        try:
-            with pa.ipc.open_file(pa.memory_map(str(self.path))) as reader:
-                self.schema: pa.Schema = reader.schema
-                # Every batch refers into the mapped file; nothing is copied until a value is read.
-                self._batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{self.path} is not an Arrow IPC file ({error}); make it again") from error
+        require_sound(self.path)
+        with pa.ipc.open_file(pa.memory_map(str(self.path))) as reader:
+            self.schema: pa.Schema = reader.schema
+            # Every batch refers into the mapped file; nothing is copied until a value is read.
+            self._batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
         self._starts = list(accumulate((batch.num_rows for batch in self._batches), initial=0))
         self.num_rows = self._starts[-1]
 
@@ -108,6 +110,10 @@ class ArrowTable:
         buffer = self._scalar(column, row).as_buffer()
         return None if buffer is None else memoryview(buffer)
 
+    def where(self, row: int) -> str:
+        """File and row, for messages."""
+        return f"{self.path} row {row}"
+
     def text_index(self, column: str, unique: bool) -> tuple[np.ndarray, np.ndarray]:
         """All texts of a list column in order: their row, and their position in the row's list.
 
@@ -140,6 +146,12 @@ class ArrowTable:
             rows.append(row + start)
             positions.append(position)
         return np.concatenate(rows), np.concatenate(positions)
+
+    def parts(self, column: str) -> Iterator[tuple[int, pa.Array]]:
+        """A column batch by batch, each with the row that it begins at."""
+        for start, batch in zip(self._starts, self._batches, strict=False):
+            if batch.num_rows:
+                yield start, batch.column(column)
 
     def flat_values(self, column: str) -> np.ndarray:
         """All innermost values of a nested list column, in order, as one array (objects for strings)."""

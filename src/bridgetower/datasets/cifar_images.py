@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..inputs.transforms import build_transform
+from ..picture_reading import to_eight_bits
 from .labelled import LabelledDataset, find_split, read_table
 from .samples import Sample
 from .unreadable import open_image
@@ -36,7 +37,7 @@ class CifarDataset(LabelledDataset):
     """Pictures of 32x32 pixels and their classes."""
 
     def __init__(self, name: str, split: Literal["train", "val", "test"], data_root: str | os.PathLike[str],
-                 image_size: int, transform_key: str = "clip", limit: int = 0) -> None:
+                 image_size: int, transform_key: str = "clip", limit: int = 0, num_channels: int = 3) -> None:
         """Open a split of `data_root/cifar10` or `data_root/cifar100`.
 
         Args:
@@ -46,6 +47,7 @@ class CifarDataset(LabelledDataset):
             image_size: S in pixels.
             transform_key: an image transform that draws nothing.
             limit: keep only the first pictures; 0 keeps all.
+            num_channels: 3, or 1 for grey.
 
         Raises:
             KeyError: an unknown name.
@@ -65,7 +67,7 @@ class CifarDataset(LabelledDataset):
             raise ValueError(f"{folder}: labels from {self._labels.min()} to {self._labels.max()} are not the "
                              f"{CIFAR[name]} classes of {name}; download it again")
         super().__init__(name, CIFAR[name], [f"{name}_{part}"], [len(self._labels)], limit)
-        self._transform = build_transform(transform_key, image_size)
+        self._transform = build_transform(transform_key, image_size, num_channels)
         if self._transform.is_random:
             raise ValueError(f"transform {transform_key!r} is random; CIFAR is read without augmentation: use 'clip'")
 
@@ -93,7 +95,7 @@ class CifarDataset(LabelledDataset):
         def picture(row: int) -> Image.Image:
             data = images[row].as_py()
             encoded = data["bytes"] if isinstance(data, dict) else data
-            return open_image(memoryview(encoded), f"{folder} {part} row {row}")
+            return to_eight_bits(open_image(memoryview(encoded), f"{folder} {part} row {row}"))
 
         self._picture = picture
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FORMAT", "description_path", "is_described", "read_description"]
+__all__ = ["FORMAT", "READING_SETTINGS", "described_reading", "description_path", "is_described", "read_description"]
 
 FORMAT = "bridgetower.tables/1"
+#: What a description may say about reading its pictures, see `bridgetower.picture_reading.PictureReading`.
+READING_SETTINGS = ("scale_16bit", "apply_exif")
 
 
 def description_path(folder: Path, name: str) -> Path:
@@ -19,6 +22,11 @@ def description_path(folder: Path, name: str) -> Path:
 def is_described(folder: Path, name: str) -> bool:
     """Whether a folder holds own tables of this name."""
     return description_path(folder, name).is_file()
+
+
+def described_reading(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a `PictureReading` that a description names; earlier ones name none."""
+    return {name: description[name] for name in READING_SETTINGS if name in description}
 
 
 def read_description(folder: Path, name: str) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -41,6 +41,9 @@ class DatasetOptions:
         clean_splits: keep validation apart from training and test; the published numbers do not.
         vqa_extra_train_tables: names of further tables for VQA training, such as vgqa_train and vgqa_val.
         max_unreadable_images: how many unreadable images training may skip.
+        scale_16bit, apply_exif: how pictures are read, see `PictureReading`; None leaves it to the description of the
+            tables.
+        num_channels: 3, or 1 for grey, see `build_transform`.
     """
 
     image_size: int
@@ -54,6 +57,9 @@ class DatasetOptions:
     clean_splits: bool = False
     vqa_extra_train_tables: tuple[str, ...] = ()
     max_unreadable_images: int = 100
+    scale_16bit: str | None = None
+    apply_exif: bool | None = None
+    num_channels: int = 3
 
     def __post_init__(self) -> None:
         if self.mode not in ("pairs", "image_only", "text_only"):
@@ -121,7 +127,10 @@ class ImageTextDataset:
             + [source.sample_rows + start for source, start in zip(self.sources, image_starts, strict=False)]
         )
         self.epoch = 0
-        self._transform = build_transform(options.transform, options.image_size)
+        self._transform = build_transform(options.transform, options.image_size, options.num_channels)
+        given: dict[str, Any] = {"scale_16bit": options.scale_16bit, "apply_exif": options.apply_exif}
+        changes = {name: value for name, value in given.items() if value is not None}
+        self._readings = [replace(source.spec.reading, **changes) for source in self.sources]
         self._unreadable = UnreadableImages(self.num_images if options.training else 0, options.max_unreadable_images)
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
 
@@ -132,6 +141,12 @@ class ImageTextDataset:
         """Change the random draws of training; evaluation always draws as in epoch 0."""
         if self.options.training:
             self.epoch = epoch
+
+    @property
+    def shards(self) -> list[tuple[int, int]]:
+        """First and past-the-last sample of each tar shard; see `Source.shards`."""
+        return [(start + first, start + stop) for source, start in zip(self.sources, self._sample_starts, strict=False)
+                for first, stop in source.shards]
 
     @property
     def num_unreadable(self) -> int:
@@ -169,8 +184,11 @@ class ImageTextDataset:
 
     def image(self, index: int, view: int = 0) -> Image.Image:
         """The decoded picture of a sample, not transformed; `view` 1 is the second one of NLVR2."""
-        source, _, _, row = self._place(index)
-        return source.image(source.spec.image_columns[view], row)
+        place = self._place(index)
+        return self._picture(place, place.source.spec.image_columns[view])
+
+    def _picture(self, place: _Place, column: str) -> Image.Image:
+        return place.source.image(column, place.row, self._readings[place.number])
 
     def _place(self, index: int) -> _Place:
         if not 0 <= index < len(self):
@@ -199,8 +217,9 @@ class ImageTextDataset:
         )
 
     def _negatives(self, index: int) -> tuple[Callable[[], np.ndarray] | None, tuple[str, ...]]:
-        """Draw a non-matching image and texts from all samples of the source: they may match by chance."""
-        options, source = self.options, self._place(index).source
+        """Draw a non-matching image and texts from the samples of the source: they may match by chance."""
+        options, place = self.options, self._place(index)
+        source = place.source
         if source.spec.kind != "caption" or options.mode == "image_only":
             return None, ()
         false_image = None
@@ -209,14 +228,14 @@ class ImageTextDataset:
         if not options.draw_false_text:
             return false_image, ()
         rng = draw_stream("false_text", options.seed, self.epoch, index)
-        drawn = rng.integers(len(source), size=options.draw_false_text)
+        drawn = rng.integers(*source.drawn_from(index - place.start), size=options.draw_false_text)
         return false_image, tuple(source.text(int(position)) for position in drawn)
 
     def _false_pixels(self, index: int) -> np.ndarray:
         """The image of another sample of the same source, drawn for sample `index`."""
         place = self._place(index)
         rng = draw_stream("false_image", self.options.seed, self.epoch, index)
-        drawn = place.start + int(rng.integers(len(place.source)))
+        drawn = place.start + int(rng.integers(*place.source.drawn_from(index - place.start)))
         if not self.options.training:
             return self._pixels(drawn, rng)
         return self._redraw(lambda other: self._pixels(other, rng), drawn)
@@ -233,12 +252,12 @@ class ImageTextDataset:
             index = place.start + int(rng.integers(len(place.source)))
         raise UnreadableImageError(
             f"{place.source.where(place.row)} and {_MAX_REDRAWS - 1} images drawn in its place are unreadable; "
-            "repair the arrow files"
+            "repair the files"
         )
 
     def _pixels(self, index: int, rng: np.random.Generator | None = None) -> np.ndarray:
         """The transformed image of a sample, (3, S, S), for NLVR2 (2, 3, S, S), its two views augmented apart."""
-        source, _, _, row = self._place(index)
+        place = self._place(index)
         image_index = int(self.image_rows[index])
         cached = not self.options.training and not self._transform.is_random
         if cached and image_index in self._cache:
@@ -246,7 +265,7 @@ class ImageTextDataset:
             return self._cache[image_index]
         if rng is None and self._transform.is_random:
             rng = draw_stream("image", self.options.seed, self.epoch, index)
-        views = [self._transform(source.image(column, row), rng) for column in source.spec.image_columns]
+        views = [self._transform(self._picture(place, column), rng) for column in place.source.spec.image_columns]
         pixels = views[0] if len(views) == 1 else np.stack(views)
         if cached:  # consecutive questions about one image decode it once
             self._cache[image_index] = pixels

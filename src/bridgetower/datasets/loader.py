@@ -16,6 +16,7 @@ from ..runtime import die_with_parent
 __all__ = ["CarefulLoader"]
 
 _THREAD_END_SECONDS = 10
+_WORKER_END_SECONDS = 5
 
 
 class _Relay:
@@ -84,6 +85,18 @@ class _Watch:
             watch.error = arguments.exc_value
 
 
+def _end_workers(batches: Any) -> None:
+    """End the loader processes of an iterator now.
+
+    The iterator's own `__del__` waits for them without a limit. If the garbage collector calls it, the queues to the
+    processes are closed by then, so that they never hear that they should end.
+    """
+    if hasattr(batches, "_workers"):
+        batches._try_shutdown_all(timeout=_WORKER_END_SECONDS)
+        for worker in batches._workers:
+            worker.kill()
+
+
 class CarefulLoader(DataLoader):
     """A DataLoader that raises what the dataset or the collator raises.
 
@@ -112,5 +125,7 @@ class CarefulLoader(DataLoader):
                 if thread is not None:
                     thread.join(_THREAD_END_SECONDS)  # its error is noted when it ends
                 raise (watch.error or error) from None
+            finally:
+                _end_workers(batches)
         if self._relay.error is not None:
             raise self._relay.error

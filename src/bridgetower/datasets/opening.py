@@ -7,9 +7,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from .arrow import ArrowTable, find_shards, find_table
+from .arrow import find_shards, find_table
 from .image_text import DatasetOptions, ImageTextDataset
-from .source import Source
+from .shard_paths import is_shard_pattern, shard_paths
+from .shard_table import open_shards
+from .source import Source, Table
 from .specs import DATASETS, DatasetSpec, Split, dataset_spec
 
 __all__ = ["build_dataset"]
@@ -20,11 +22,11 @@ logger = logging.getLogger(__name__)
 def build_dataset(
     names: Sequence[str], split: Split, data_root: str | os.PathLike[str], options: DatasetOptions
 ) -> ImageTextDataset:
-    """Open the arrow tables of one split of one or more data sets, one after the other.
+    """Open the tables of one split of one or more data sets, one after the other.
 
     Args:
-        names: keys of `DATASETS`, such as ("coco", "vg"), or names of own tables. A data set without tables for the
-            split adds no samples.
+        names: keys of `DATASETS`, such as ("coco", "vg"), names of own tables, or tar shards such as
+            "shards/{000..331}.tar", which are for training. A data set without tables for the split adds no samples.
         split: "train", "val" or "test".
         data_root: the folder of the arrow files.
         options: how samples are made.
@@ -32,7 +34,7 @@ def build_dataset(
     Raises:
         KeyError: an unknown data set, or a table without a needed column.
         ValueError: data sets of different kinds, such as captions and questions.
-        FileNotFoundError: a missing table, with its path and the command that makes it.
+        FileNotFoundError: a missing table, with its path and the command that makes it, or missing shards.
     """
     root = Path(data_root).expanduser()
     specs = [dataset_spec(name, root) for name in names]
@@ -47,8 +49,10 @@ def build_dataset(
     return ImageTextDataset(sources, options)
 
 
-def _open_tables(spec: DatasetSpec, split: Split, root: Path, options: DatasetOptions) -> list[ArrowTable]:
+def _open_tables(spec: DatasetSpec, split: Split, root: Path, options: DatasetOptions) -> list[Table]:
     names = spec.tables(split, options.clean_splits)
+    if is_shard_pattern(spec.key):
+        return [table for name in names for table in open_shards(shard_paths(name, root), spec.key)]
     if spec.shards:
         tables = [(prefix, table) for prefix in names for table in find_shards(root, prefix)]
         for prefix, table in tables:

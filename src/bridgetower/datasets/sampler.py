@@ -5,7 +5,7 @@ Written by hand: the batches of Paddle's sampler depend on the number of ranks, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from itertools import pairwise
 
 import numpy as np
@@ -39,6 +39,8 @@ class ShardedBatchSampler(DistributedBatchSampler):
         evaluation: bool = False,
         groups: np.ndarray | None = None,
         group_size: int = 1,
+        shards: Sequence[tuple[int, int]] = (),
+        shuffle_buffer: int = 0,
         seed: int = 0,
         num_replicas: int | None = None,
         rank: int | None = None,
@@ -56,11 +58,15 @@ class ShardedBatchSampler(DistributedBatchSampler):
                 has room for all of them: an image is then decoded, and passes its tower, once.
             group_size: how many samples of a group the shuffled order of training keeps side by side, so that a batch
                 that reads each image once saves work; 1 ignores the groups.
+            shards: first and past-the-last sample of each tar shard (`ImageTextDataset.shards`). Shuffling keeps the
+                samples of a shard near each other, so that files are read from front to back.
+            shuffle_buffer: in shuffled order, a sample of a shard lies fewer places than this behind its place in the
+                sequence of the shuffled shards, as behind a buffer of that size.
             seed: of the permutations.
             num_replicas, rank: from the launcher by default.
 
         Raises:
-            ValueError: shuffling or dropping in evaluation, or groups of another length.
+            ValueError: shuffling or dropping in evaluation, groups of another length, or a negative size.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size} must be positive")
@@ -68,6 +74,8 @@ class ShardedBatchSampler(DistributedBatchSampler):
             raise ValueError("evaluation reads every sample once in order: set neither shuffle nor drop_last")
         if group_size < 1 or (group_size > 1 and groups is None):
             raise ValueError(f"group_size={group_size} must be positive, and above 1 it needs groups")
+        if shuffle_buffer < 0:
+            raise ValueError(f"shuffle_buffer={shuffle_buffer} must not be negative")
         if groups is not None and len(groups) != len(dataset):
             raise ValueError(f"groups has {len(groups)} values for {len(dataset)} samples")
         super().__init__(dataset, batch_size, num_replicas, rank, shuffle, drop_last)
@@ -76,6 +84,8 @@ class ShardedBatchSampler(DistributedBatchSampler):
         self.evaluation = evaluation
         self.groups = groups
         self.group_size = group_size
+        self.shards = list(shards)
+        self.shuffle_buffer = shuffle_buffer
         self.seed = seed
         self.skip_batches = 0
 
@@ -108,13 +118,23 @@ class ShardedBatchSampler(DistributedBatchSampler):
         rng = np.random.default_rng([self.seed, self.epoch])
         order = rng.permutation(len(self.dataset))
         if self.group_size == 1 or self.groups is None:
-            return order
+            return self._shard_by_shard(order, rng) if self.shards else order
         order = order[np.argsort(self.groups[order], kind="stable")]
         values = self.groups[order]
         starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
         place = np.arange(len(order)) - np.repeat(starts, np.diff([*starts, len(order)]))
         run = np.cumsum(place % self.group_size == 0) - 1
         return order[np.argsort(rng.permutation(run[-1] + 1)[run], kind="stable")]
+
+    def _shard_by_shard(self, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The same order of all other samples; in the places between them, the samples of shards in their own order."""
+        shuffled = [self.shards[number] for number in rng.permutation(len(self.shards))]
+        samples = np.concatenate([np.arange(first, stop) for first, stop in shuffled])
+        places = np.arange(len(samples)) + rng.random(len(samples)) * self.shuffle_buffer
+        is_free = np.zeros(len(order), dtype=bool)
+        is_free[samples] = True
+        order[is_free[order]] = samples[np.argsort(places, kind="stable")]
+        return order
 
     def _evaluation_batches(self) -> Iterator[np.ndarray]:
         for first, stop in pairwise(self._evaluation_bounds()):

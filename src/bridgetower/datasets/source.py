@@ -5,22 +5,61 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
 
+from ..picture_reading import PictureReading
 from .arrow import ArrowTable
 from .samples import VqaTarget
+from .shard_table import ShardTable
 from .specs import DatasetSpec
-from .unreadable import open_image
+from .table_values import check_values
+from .unreadable import open_image, read_image
 
-__all__ = ["Mode", "Source"]
+__all__ = ["Mode", "Source", "Table"]
 
 Mode = Literal["pairs", "image_only", "text_only"]
 _MODALITIES: dict[Mode, tuple[str, ...]] = {
     "pairs": ("image+text",), "image_only": ("image+text", "image"), "text_only": ("image+text", "text"),
 }
+
+
+class Table(Protocol):
+    """The rows of one file: an `ArrowTable` or a `ShardTable`.
+
+    Attributes:
+        path: the file.
+        name: the table's name.
+        num_rows: number of rows.
+    """
+
+    path: Path
+    name: str
+    num_rows: int
+
+    def has_column(self, column: str) -> bool:
+        """Whether the file has the column with values in it."""
+
+    def require_columns(self, *columns: str) -> None:
+        """Raise a KeyError for columns that are missing."""
+
+    def value(self, column: str, row: int) -> Any:
+        """One cell as a Python object."""
+
+    def item(self, column: str, row: int, position: int) -> Any:
+        """One element of a list cell; None where there is none."""
+
+    def image_bytes(self, column: str, row: int) -> memoryview | None:
+        """The encoded image of one cell."""
+
+    def text_index(self, column: str, unique: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The row of each text, and its position in the row's list."""
+
+    def where(self, row: int) -> str:
+        """File and row, for messages."""
 
 
 class Source:
@@ -34,7 +73,7 @@ class Source:
         sample_texts: (number of samples,) the position of its text in the row's list; -1 for image_only.
     """
 
-    def __init__(self, spec: DatasetSpec, tables: Sequence[ArrowTable], mode: Mode = "pairs", limit: int = 0) -> None:
+    def __init__(self, spec: DatasetSpec, tables: Sequence[Table], mode: Mode = "pairs", limit: int = 0) -> None:
         """Index the samples.
 
         Args:
@@ -45,7 +84,8 @@ class Source:
 
         Raises:
             KeyError: a table lacks a column.
-            ValueError: own tables lack the pictures or texts that the mode needs.
+            ValueError: own tables lack the pictures or texts that the mode needs, or a table holds values that
+                cannot be.
         """
         if spec.modality not in _MODALITIES[mode]:
             raise ValueError(f"{spec.key} holds samples of {spec.modality} alone; mode {mode!r} cannot read them")
@@ -58,6 +98,8 @@ class Source:
                 *(() if mode == "text_only" else spec.image_columns),
                 *(() if mode == "image_only" else (spec.text_column,)),
             )
+            if isinstance(table, ArrowTable):
+                check_values(table, spec)
         if mode == "image_only":
             rows, texts = np.arange(self.num_rows), np.full(self.num_rows, -1)
         else:
@@ -80,7 +122,7 @@ class Source:
     def __len__(self) -> int:
         return len(self.sample_rows)
 
-    def locate(self, row: int) -> tuple[int, ArrowTable, int]:
+    def locate(self, row: int) -> tuple[int, Table, int]:
         """Which table a row lies in: the table's index, the table, and the row's number in it."""
         index = bisect_right(self._starts, row) - 1
         return index, self.tables[index], row - self._starts[index]
@@ -88,21 +130,40 @@ class Source:
     def where(self, row: int) -> str:
         """The file and the row in it, for messages."""
         _, table, local = self.locate(row)
-        return f"{table.path} row {local}"
+        return table.where(local)
+
+    @property
+    def shards(self) -> list[tuple[int, int]]:
+        """First and past-the-last sample of each tar shard, whose samples are read fastest one after the other."""
+        bounds = np.searchsorted(self.sample_rows, self._starts).tolist()
+        return [(first, stop) for table, first, stop in zip(self.tables, bounds, bounds[1:], strict=False)
+                if isinstance(table, ShardTable) and first < stop]
+
+    def drawn_from(self, sample: int) -> tuple[int, int]:
+        """First and past-the-last sample of those that non-matching ones are drawn from for a sample.
+
+        All of them; in a tar shard those of the shard, as reading anywhere in terabytes of shards would be slow.
+        """
+        number = self.locate(int(self.sample_rows[sample]))[0]
+        if not isinstance(self.tables[number], ShardTable):
+            return 0, len(self)
+        first, stop = np.searchsorted(self.sample_rows, self._starts[number:number + 2]).tolist()
+        return first, stop
 
     def cell(self, column: str, row: int) -> Any:
         """One cell as a Python object; None where the table lacks the column."""
         _, table, local = self.locate(row)
         return table.value(column, local) if table.has_column(column) else None
 
-    def image(self, column: str, row: int) -> Image.Image:
-        """Decode the image of one cell.
+    def image(self, column: str, row: int, reading: PictureReading | None = None) -> Image.Image:
+        """Decode the image of one cell, and read it as told, or else as the description of the tables says.
 
         Raises:
             UnreadableImageError: names file and row.
         """
         _, table, local = self.locate(row)
-        return open_image(table.image_bytes(column, local), f"{table.path} row {local}, column {column}")
+        where = f"{table.where(local)}, column {column}"
+        return read_image(open_image(table.image_bytes(column, local), where), where, reading or self.spec.reading)
 
     def text(self, sample: int) -> str:
         """The text of a sample: a caption, a question, or the hypothesis of SNLI-VE (its premise is never read).

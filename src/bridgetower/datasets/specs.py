@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..known import nearest
-from .description import description_path, is_described, read_description
+from ..picture_reading import PictureReading
+from .description import described_reading, description_path, is_described, read_description
+from .shard_paths import is_shard_pattern
 
 __all__ = ["DATASETS", "DatasetSpec", "Split", "dataset_spec"]
 
@@ -38,6 +40,7 @@ class DatasetSpec:
         shards: read all numbered files of which `train` names the common prefix.
         classes: names of the classes by id, of own tables; the others have those of their kind.
         modality: what a sample of own tables consists of.
+        reading: how pictures are read unless a run says otherwise.
     """
 
     key: str
@@ -50,6 +53,7 @@ class DatasetSpec:
     shards: bool = False
     classes: tuple[str, ...] = ()
     modality: Modality = "image+text"
+    reading: PictureReading = PictureReading()
 
     def tables(self, split: Split, clean_splits: bool = False) -> tuple[str, ...]:
         """The names of the tables of a split, in order."""
@@ -104,6 +108,7 @@ DATASETS: dict[str, DatasetSpec] = {
         _karpathy("coco", ("train", "restval")),
         _karpathy("f30k", ("train", "val"), clean_train=("train",)),
         DatasetSpec("gcc", "caption", ("conceptual_caption_train",), shards=True),
+        DatasetSpec("cc12m", "caption", ("cc12m",), shards=True),
         DatasetSpec("sbu", "caption", ("sbu",), shards=True),
         DatasetSpec("vg", "caption", ("vg",)),
         DatasetSpec(
@@ -120,7 +125,7 @@ DATASETS: dict[str, DatasetSpec] = {
 
 
 def dataset_spec(key: str, data_root: str | os.PathLike[str] | None = None) -> DatasetSpec:
-    """Look up a data set: a published one, or a user's own that `KEY.json` in `data_root` describes.
+    """Look up a data set: a published one, a user's own that `KEY.json` in `data_root` describes, or tar shards.
 
     Raises:
         KeyError: an unknown key, with the nearest known one.
@@ -128,6 +133,8 @@ def dataset_spec(key: str, data_root: str | os.PathLike[str] | None = None) -> D
     """
     if key in DATASETS:
         return DATASETS[key]
+    if is_shard_pattern(key):
+        return DatasetSpec(key, "caption", (key,))
     root = None if data_root is None else Path(data_root).expanduser()
     if root is not None and is_described(root, key):
         return _own_spec(read_description(root, key))
@@ -143,4 +150,5 @@ def _own_spec(description: Mapping[str, Any]) -> DatasetSpec:
     return DatasetSpec(
         description["name"], description["kind"], tables.get("train", ()), val, tables.get("test", val), shards=True,
         classes=tuple(description["classes"]), modality=description["modality"],
+        reading=PictureReading(**described_reading(description)),
     )

@@ -11,8 +11,9 @@ import zlib
 from PIL import Image
 
 from ..picture_formats import open_picture_file
+from ..picture_reading import PictureReading
 
-__all__ = ["UnreadableImageError", "UnreadableImages", "open_image"]
+__all__ = ["UnreadableImageError", "UnreadableImages", "open_image", "read_image"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ class UnreadableImageError(ValueError):
 
 
 def open_image(data: memoryview | None, where: str) -> Image.Image:
-    """Decode an image completely.
+    """Decode an image completely; of an animation or several pages, the first one.
 
     Raises:
         UnreadableImageError: with `where` in its message.
@@ -36,6 +37,18 @@ def open_image(data: memoryview | None, where: str) -> Image.Image:
         image = open_picture_file(io.BytesIO(data))
         image.load()
         return image
+    except _DECODING_ERRORS as error:
+        raise UnreadableImageError(f"{where}: unreadable image ({error})") from error
+
+
+def read_image(image: Image.Image, where: str, reading: PictureReading) -> Image.Image:
+    """Bring a decoded image to 8 bits, and turn it if asked.
+
+    Raises:
+        UnreadableImageError: with `where` in its message.
+    """
+    try:
+        return reading(image)
     except _DECODING_ERRORS as error:
         raise UnreadableImageError(f"{where}: unreadable image ({error})") from error
 
@@ -73,6 +86,6 @@ class UnreadableImages:
         if count > self.limit:
             raise UnreadableImageError(
                 f"{error}; this is unreadable image number {count}, more than the limit of {self.limit}: "
-                "repair the arrow files, or raise max_unreadable_images"
+                "repair the files, or raise max_unreadable_images"
             ) from error
         logger.warning("%s; another sample takes its place (%d of at most %d)", error, count, self.limit)

@@ -139,14 +139,14 @@ def _check_one_image(task: str, config: BridgeTowerConfig) -> None:
 def _describe(source: Path, task: str, target: Target, config: BridgeTowerConfig, options: ExportOptions
               ) -> tuple[Manifest, _Companions]:
     """What will stand in the manifest and beside the programs."""
-    text, image_size = config.text_config, config.vision_config.image_size
+    text, image_size, channels = config.text_config, config.vision_config.image_size, config.vision_config.num_channels
     positions = text.max_position_embeddings - (text.pad_token_id + 1 if text.kind == "roberta" else 0)
     default = min(trained_text_len(source) or DataSettings.max_text_len, positions)
     limit = default if options.max_text_len is None else options.max_text_len
     if not 3 <= limit <= positions:
         raise ValueError(f"--max_text_len {limit} is not between 3 and {positions}, the tokens that the position "
                          f"table of {source} holds")
-    processor = BridgeTowerProcessor(find_processor(source, options.image_transform, image_size),
+    processor = BridgeTowerProcessor(find_processor(source, options.image_transform, image_size, channels),
                                      find_tokenizer(source, options.tokenizer, config))
     is_classifier = task in ("vqa", "snli")
     if options.labels and not is_classifier:
@@ -158,7 +158,7 @@ def _describe(source: Path, task: str, target: Target, config: BridgeTowerConfig
                        source, config.num_labels)
     manifest = Manifest(task, target.model_class.__name__, target.output, target.has_vectors, num_states(config),
                         image_size, limit, positions, text.pad_token_id,
-                        tuple(name for name in FORMATS if name in options.formats))
+                        tuple(name for name in FORMATS if name in options.formats), channels)
     return manifest, _Companions(processor, labels)
 
 

@@ -38,6 +38,7 @@ class Manifest:
         max_positions: tokens that the position table of the text tower holds.
         pad_token_id: what fills short texts; `encode_text` takes its mask from it when none is given.
         formats: those of `FORMATS` that the folder holds; earlier exports, which do not say so, hold Paddle's.
+        num_channels: of the images; 3 in earlier exports, which do not say so.
         format_version: of this file.
     """
 
@@ -51,6 +52,7 @@ class Manifest:
     max_positions: int
     pad_token_id: int
     formats: tuple[str, ...] = ("paddle",)
+    num_channels: int = 3
     format_version: int = _FORMAT_VERSION
 
     def write(self, folder: Path) -> None:
@@ -69,7 +71,7 @@ class Manifest:
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist; {folder} is no exported model: make one with export.py")
         values = _read_object(path)
-        values.setdefault("formats", ["paddle"])
+        values = {"formats": ["paddle"], "num_channels": 3, **values}
         missing = [field.name for field in fields(cls) if field.name not in values]
         if values.get("format_version") != _FORMAT_VERSION or missing:
             what = f"it lacks {', '.join(missing)}" if missing else f"format_version={values['format_version']!r}"

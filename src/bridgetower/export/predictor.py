@@ -118,7 +118,7 @@ class BridgeTowerPredictor:
                                         return_tensors="np")
 
     def prepare_images(self, images: ImageInput | Sequence[ImageInput]) -> np.ndarray:
-        """`pixel_values` (M, 3, S, S) of pictures: PIL images of any mode, or uint8 arrays."""
+        """`pixel_values` (M, 3, S, S), or (M, 1, S, S), of pictures: PIL images of any mode, or uint8 arrays."""
         return self.processor.image_processor(images, "np")["pixel_values"]
 
     def encode_text(self, input_ids: np.ndarray, attention_mask: np.ndarray | None = None) -> TextFeatures:
@@ -144,15 +144,16 @@ class BridgeTowerPredictor:
         return TextFeatures(outputs[0], mask, outputs[1] if self.manifest.has_vectors else None)
 
     def encode_image(self, pixel_values: np.ndarray) -> ImageFeatures:
-        """Run the image tower on (M, 3, S, S) float32.
+        """Run the image tower on (M, 3, S, S) float32, or on (M, 1, S, S) if the model reads one channel.
 
         Raises:
             ValueError: another shape.
         """
         pixels, size = np.asarray(pixel_values, np.float32), self.manifest.image_size
-        if pixels.ndim != 4 or pixels.shape[1:] != (3, size, size) or not pixels.size:
-            raise ValueError(f"pixel_values has shape {pixels.shape}, {self.folder} was exported for (images, 3, "
-                             f"{size}, {size})")
+        wanted = (self.manifest.num_channels, size, size)
+        if pixels.ndim != 4 or pixels.shape[1:] != wanted or not pixels.size:
+            raise ValueError(f"pixel_values has shape {pixels.shape}, {self.folder} was exported for (images, "
+                             f"{', '.join(map(str, wanted))})")
         outputs = self._run("image", pixel_values=pixels)
         return ImageFeatures(outputs[0], outputs[1] if self.manifest.has_vectors else None)
 

@@ -8,14 +8,18 @@ import os
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 import numpy as np
 from PIL import Image
 
 from ..files import write_json
+from ..json_files import read_json_object
 from ..known import nearest
+from ..picture_reading import PictureReading, check_scale_rule
+from ..ranges import ImageSide, Range, checked, shown
 from .encoding import Encoding, plain
 from .hub_files import FileSource, take_hub_options
 from .picture_arrays import (
@@ -24,10 +28,12 @@ from .picture_arrays import (
     as_three_channels,
     central_square,
     flat_list,
+    grey_values,
     is_scaled,
     pad_to_largest,
+    without_high_bits,
 )
-from .transforms import CLIP, ImageTransform, build_transform, look_up
+from .transforms import CLIP, GREY, ImageTransform, build_transform, look_up
 
 __all__ = ["CONFIG_FILE", "BridgeTowerImageProcessor"]
 
@@ -56,28 +62,36 @@ class BridgeTowerImageProcessor:
         crop_size: like `size`, or {"height": pixels, "width": pixels}; `size` when None.
         do_rescale, rescale_factor: multiply the values by the factor.
         do_normalize, image_mean, image_std: (value - mean) / std for red, green and blue; one number stands for three.
+            With one channel they hold one number; three are replaced by 0 and 1, as the weights contain them.
         do_pad: give pictures of different sizes the same one (zeros at the right and at the bottom), and return
             `pixel_mask`, 1 where there is a picture.
         transform: name of an image transform of `bridgetower.inputs.transforms`, as training writes it for its model.
             It and `size` then define everything that is done to a picture; the other settings, except `do_pad`, only
             approximate it for programs that do not know the name.
+        scale_16bit: how grey pictures of more than 8 bits, and arrays of uint16 that exceed 255, are scaled: `full`,
+            `minmax` or `percentile`, see `bridgetower.picture_reading.to_eight_bits`.
+        apply_exif: turn pictures as their EXIF orientation says.
+        num_channels: 3, or 1 for the luminance alone, which models with `vision_config.num_channels=1` read.
     """
 
     model_input_names: ClassVar[list[str]] = ["pixel_values"]
 
-    do_resize: bool = True
+    do_resize: bool | None = True
     size: Any = 288
-    size_divisor: int = 32
-    resample: int = 3
-    do_center_crop: bool = True
+    size_divisor: ImageSide = 32
+    resample: Annotated[int, Range(0, 5)] = 3
+    do_center_crop: bool | None = True
     crop_size: Any = None
-    do_rescale: bool = True
-    rescale_factor: float = 1 / 255
-    do_normalize: bool = True
+    do_rescale: bool | None = True
+    rescale_factor: Annotated[float, Range(1e-9, 1e9)] = 1 / 255
+    do_normalize: bool | None = True
     image_mean: Any = CLIP.mean
     image_std: Any = CLIP.std
-    do_pad: bool = True
+    do_pad: bool | None = True
     transform: str | None = None
+    scale_16bit: str = "full"
+    apply_exif: bool = False
+    num_channels: int = 3
 
     def __init__(self, **settings: Any) -> None:
         """Set the attributes of the class.
@@ -87,6 +101,7 @@ class BridgeTowerImageProcessor:
         """
         defaults = {field.name: field.default for field in fields(self)}
         chosen = {**defaults, **_known_settings(settings)}
+        self.num_channels = chosen.pop("num_channels")  # first: it decides how many means there are
         for name, value in chosen.items():
             setattr(self, name, value)
         if self.size_divisor < 1 or self.size["shortest_edge"] < self.size_divisor:
@@ -98,36 +113,51 @@ class BridgeTowerImageProcessor:
         if name == "size" or (name == "crop_size" and value is not None):
             value = {"shortest_edge": _shortest_edge(name, value)}
         elif name in ("image_mean", "image_std"):
-            value = [value] * 3 if isinstance(value, int | float) else list(value)
-            if len(value) != 3:
-                raise ValueError(f"{name}={value} needs one value, or three")
-        super().__setattr__(name, plain(value))
+            value = self._per_channel(name, value)
+        elif name == "num_channels" and value not in (1, 3):
+            raise ValueError(f"num_channels={shown(value)} is not possible; a picture has 3 channels, or 1 if it is "
+                             "grey")
+        elif name == "scale_16bit":
+            check_scale_rule(value)
+        super().__setattr__(name, checked(plain(value), _hints().get(name, Any), name))
+
+    def _per_channel(self, name: str, value: Any) -> list[float]:
+        values = [value] * self.num_channels if isinstance(value, int | float) else list(value)
+        if self.num_channels == 1 and len(values) == 3:
+            return list(GREY.mean if name == "image_mean" else GREY.std)
+        if len(values) != self.num_channels:
+            raise ValueError(f"{name}={shown(value)} needs one value" + ", or three" * (self.num_channels == 3))
+        allowed = Range(0, 1e9, above=True) if name == "image_std" else Range(-1e9, 1e9)
+        checked(values, list[Annotated[float, allowed]], name)
+        return values
 
     @classmethod
-    def for_transform(cls, transform: str, image_size: int) -> BridgeTowerImageProcessor:
+    def for_transform(cls, transform: str, image_size: int, **settings: Any) -> BridgeTowerImageProcessor:
         """The processor that does what evaluation with an image transform does.
 
         Args:
             transform: see the class.
             image_size: side of the square in pixels.
+            settings: of those of the class, `scale_16bit`, `apply_exif` and `num_channels`.
 
         Raises:
             KeyError: an unknown transform.
             ValueError: a random one.
         """
-        normalization = build_transform(transform, image_size).normalization
+        normalization = build_transform(transform, image_size, settings.get("num_channels", 3)).normalization
         return cls(size=image_size, crop_size=image_size, size_divisor=1, image_mean=normalization.mean,
-                   image_std=normalization.std, do_pad=False, transform=transform)
+                   image_std=normalization.std, do_pad=False, transform=transform, **settings)
 
     def _named_transform(self) -> ImageTransform:
-        return build_transform(str(self.transform), self.size["shortest_edge"])
+        return build_transform(str(self.transform), self.size["shortest_edge"], self.num_channels)
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], **settings: Any) -> BridgeTowerImageProcessor:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **settings: Any
+                        ) -> BridgeTowerImageProcessor:
         """Read `preprocessor_config.json`, or the settings in `processor_config.json`, of a folder or a hub repository.
 
         Args:
-            name_or_folder: a folder, or `owner/name` on the Hugging Face hub.
+            pretrained_model_name_or_path: a folder, or `owner/name` on the Hugging Face hub.
             settings: attributes of this class that replace those of the file, and options of the download
                 (`revision`, `cache_dir`, `token`, `local_files_only`, `force_download`, `subfolder`).
 
@@ -137,7 +167,7 @@ class BridgeTowerImageProcessor:
             ValueError: the file is not a JSON object, or a setting is wrong.
         """
         hub = take_hub_options(settings)
-        source = FileSource(name_or_folder, CONFIG_FILE, options=hub)
+        source = FileSource(pretrained_model_name_or_path, CONFIG_FILE, options=hub)
         path, config = source.find(CONFIG_FILE), None
         if path is not None:
             config = _read_object(path)
@@ -152,14 +182,14 @@ class BridgeTowerImageProcessor:
             raise ValueError(f"{path}: {error.args[0] if error.args else error}") from error
 
     @classmethod
-    def from_dict(cls, config: Mapping[str, Any], **settings: Any) -> BridgeTowerImageProcessor:
+    def from_dict(cls, image_processor_dict: Mapping[str, Any], **settings: Any) -> BridgeTowerImageProcessor:
         """The processor that `to_dict` of ours or of the port describes, with some settings replaced."""
-        return cls._from_config(config, settings, "the given settings")
+        return cls._from_config(image_processor_dict, settings, "the given settings")
 
     @classmethod
-    def from_json_file(cls, path: str | os.PathLike[str]) -> BridgeTowerImageProcessor:
+    def from_json_file(cls, json_file: str | os.PathLike[str]) -> BridgeTowerImageProcessor:
         """The processor that a file of settings describes."""
-        return cls._from_config(_read_object(Path(path)), {}, str(path))
+        return cls._from_config(_read_object(Path(json_file)), {}, str(json_file))
 
     @classmethod
     def _from_config(cls, config: Mapping[str, Any], settings: Mapping[str, Any], where: str
@@ -174,22 +204,27 @@ class BridgeTowerImageProcessor:
     def to_dict(self) -> dict[str, Any]:
         """All settings, with the keys of the port."""
         config = {field.name: deepcopy(getattr(self, field.name)) for field in fields(self)}
-        if self.transform is None:
-            del config["transform"]
+        for name in ("transform", "scale_16bit", "apply_exif", "num_channels"):  # unknown to the port
+            if config[name] == getattr(type(self), name):
+                del config[name]
         return {**config, "image_processor_type": type(self).__name__}
 
     def to_json_string(self) -> str:
         """All settings as JSON."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
-    def to_json_file(self, path: str | os.PathLike[str]) -> None:
+    def to_json_file(self, json_file_path: str | os.PathLike[str]) -> None:
         """Write all settings to a JSON file."""
-        write_json(path, self.to_dict())
+        write_json(json_file_path, self.to_dict())
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> list[str]:
+    def stored_settings(self) -> dict[str, Any]:
+        """`to_dict` with the crop size written out: transformers 5 refuses a file without one."""
+        return {**self.to_dict(), "crop_size": deepcopy(self.crop_size or self.size)}
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> list[str]:
         """Write `preprocessor_config.json`, which the Hugging Face port reads as well; the path of the file."""
-        path = Path(folder).expanduser() / CONFIG_FILE
-        self.to_json_file(path)
+        path = Path(save_directory).expanduser() / CONFIG_FILE
+        write_json(path, self.stored_settings())
         return [str(path)]
 
     def __call__(
@@ -212,7 +247,7 @@ class BridgeTowerImageProcessor:
             settings: attributes of this class to change for this call.
 
         Returns:
-            `pixel_values` (B, 3, H, W) float32 and, with `do_pad`, `pixel_mask` (B, H, W) int64.
+            `pixel_values` (B, 3, H, W), or (B, 1, H, W), float32 and, with `do_pad`, `pixel_mask` (B, H, W) int64.
 
         Raises:
             ValueError: something that is no picture, an unknown setting, or different sizes with `do_pad=False`.
@@ -247,7 +282,11 @@ class BridgeTowerImageProcessor:
         return type(self)(**{**current, **known})
 
     def _process(self, picture: Picture, layout: str | None) -> np.ndarray:
-        """One picture as (3, H, W): float32, or as it came when neither rescaled nor normalised."""
+        """One picture as (C, H, W): float32, or as it came when neither rescaled nor normalised."""
+        if isinstance(picture, Image.Image):
+            picture = PictureReading(self.scale_16bit, self.apply_exif)(picture)
+        else:
+            picture = without_high_bits(picture, self.scale_16bit)
         if self.transform is not None:  # handles transparent pixels itself
             if isinstance(picture, np.ndarray):
                 picture = Image.fromarray(np.ascontiguousarray(as_eight_bits(as_three_channels(picture, layout))[0]))
@@ -266,7 +305,7 @@ class BridgeTowerImageProcessor:
         return self._process_values(values)
 
     def _process_eight_bits(self, image: Image.Image) -> np.ndarray:
-        """An RGB picture as (3, H, W)."""
+        """An RGB picture as (C, H, W)."""
         if self.do_resize:
             image = self._resize(image)
         if self.do_center_crop:
@@ -274,20 +313,24 @@ class BridgeTowerImageProcessor:
             left, top = (image.width - size) // 2, (image.height - size) // 2
             # Negative halves round down: a smaller picture gets the odd pixel of black at its left and top.
             image = image.crop((left, top, left + size, top + size))
+        if self.num_channels == 1:
+            image = image.convert("L")
         if not self.do_rescale and not self.do_normalize:
-            return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+            return np.ascontiguousarray(np.atleast_3d(np.asarray(image)).transpose(2, 0, 1))
         # The Hugging Face port rescales in 64 bits and normalises in 32.
         values = np.arange(256) * (self.rescale_factor if self.do_rescale else 1.0)
-        tables = [values.astype(np.float32)] * 3
+        tables = [values.astype(np.float32)] * self.num_channels
         if self.do_normalize:
             constants = zip(tables, self.image_mean, self.image_std, strict=True)
             tables = [(table - np.float32(mean)) / np.float32(std) for table, mean, std in constants]
         return look_up(image, tables)
 
     def _process_values(self, values: np.ndarray) -> np.ndarray:
-        """Values (H, W, 3) of any type, already resized, as (3, H, W)."""
+        """Values (H, W, 3) of any type, already resized, as (C, H, W)."""
         if self.do_center_crop:
             values = central_square(values, self._crop_side())
+        if self.num_channels == 1:
+            values = grey_values(values)
         if self.do_rescale:
             values = (values.astype(np.float64) * self.rescale_factor).astype(np.float32)
         if self.do_normalize:
@@ -318,6 +361,12 @@ class BridgeTowerImageProcessor:
         return target
 
 
+@cache
+def _hints() -> dict[str, Any]:
+    """What each setting may be."""
+    return get_type_hints(BridgeTowerImageProcessor, include_extras=True)
+
+
 def _known_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings under today's names; an unknown one is an error."""
     known = [field.name for field in fields(BridgeTowerImageProcessor)]
@@ -331,14 +380,12 @@ def _shortest_edge(name: str, value: Any) -> int:
     """The one number of pixels in a size setting."""
     if isinstance(value, Mapping) and "shortest_edge" in value:
         value = value["shortest_edge"]  # like the port, whatever `longest_edge` says
-    edges = set(value.values()) if isinstance(value, Mapping) else {value} if isinstance(value, int) else set()
-    if len(edges) != 1 or not isinstance(edge := edges.pop(), int) or edge < 1:
-        raise ValueError(f'{name}={value!r} is not a size; use {{"shortest_edge": 288}}')
-    return edge
+    edges = list(value.values()) if isinstance(value, Mapping) else [value]
+    edge = edges[0] if edges else None
+    if not isinstance(edge, int) or isinstance(edge, bool) or any(other != edge for other in edges):
+        raise ValueError(f'{name}={shown(value)} is not a size; use {{"shortest_edge": 288}}')
+    return int(checked(edge, ImageSide, name))
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not a JSON object: {error}") from error
+    return read_json_object(path)

@@ -12,10 +12,14 @@ import numpy as np
 from PIL import Image
 
 from ..picture_formats import check_format, open_picture_file
+from ..picture_reading import require_one_page, scale_values
 from .encoding import framework_of
 
-__all__ = ["ImageInput", "Picture", "as_eight_bits", "as_three_channels", "central_square", "flat_list", "is_scaled",
-           "pad_to_largest"]
+__all__ = ["ImageInput", "Picture", "as_eight_bits", "as_three_channels", "central_square", "flat_list", "grey_values",
+           "is_scaled", "pad_to_largest", "without_high_bits"]
+
+#: Shares of red, green and blue in the luminance, as in PIL.
+_LUMINANCE = (0.299, 0.587, 0.114)
 
 Picture = Image.Image | np.ndarray
 ImageInput = Picture | str | os.PathLike[str] | bytes  # tensors and nested lists of numbers too
@@ -40,6 +44,7 @@ def flat_list(images: Any) -> list[Picture]:
 def _pictures(images: Any) -> Iterable[Picture]:
     if isinstance(images, Image.Image):
         check_format(images)
+        require_one_page(images)
         yield images
     elif isinstance(images, str | bytes | bytearray | os.PathLike) or hasattr(images, "read"):
         yield _open(images)
@@ -98,6 +103,7 @@ def _open(source: Any) -> Image.Image:
         source = Path(source).expanduser()
     try:
         image = open_picture_file(source)
+        require_one_page(image)
         image.load()
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no picture file {name}; pictures come first, texts second") from None
@@ -158,6 +164,24 @@ def as_eight_bits(array: np.ndarray) -> tuple[np.ndarray, bool]:
     return (array.astype(np.float64) * 255).astype(np.float32).astype(np.uint8), True
 
 
+def without_high_bits(array: np.ndarray, rule: str) -> np.ndarray:
+    """An array of uint16 that exceeds 255 as uint8, scaled by a rule of `picture_reading`; others stay.
+
+    Whole numbers up to 255 are 8-bit values whatever their type, as in the port.
+    """
+    if array.dtype != np.uint16 or not array.size or array.max() <= 255:
+        return array
+    return scale_values(array, rule, (0.0, 65535.0))
+
+
+def grey_values(values: np.ndarray) -> np.ndarray:
+    """The luminance (H, W, 1) of (H, W, 3) values: whole numbers stay whole, and grey pictures what they are."""
+    if (values == values[..., :1]).all():
+        return values[..., :1]
+    grey = (values @ np.asarray(_LUMINANCE))[..., None]
+    return (np.rint(grey) if values.dtype.kind in "iu" else grey).astype(values.dtype)
+
+
 def is_scaled(array: np.ndarray) -> bool:
     """Whether all values lie between 0 and 1 already."""
     return array.dtype != np.uint8 and array.size > 0 and bool(array.min() >= 0 and array.max() <= 1)
@@ -174,7 +198,7 @@ def central_square(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def pad_to_largest(pictures: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
-    """Pictures (3, h, w) as `pixel_values` (3, H, W), zeros at the right and at the bottom, and their `pixel_mask`."""
+    """Pictures (C, h, w) as `pixel_values` (C, H, W), zeros at the right and at the bottom, and their `pixel_mask`."""
     height, width = (max(picture.shape[axis] for picture in pictures) for axis in (1, 2))
     data: dict[str, list[np.ndarray]] = {"pixel_values": [], "pixel_mask": []}
     for picture in pictures:

@@ -10,7 +10,7 @@ from ..known import check_activation
 from .activation_table import ACTIVATIONS
 from .layers import Linear, is_unmodified
 
-__all__ = ["FeedForward", "MultiHeadAttention", "additive_mask"]
+__all__ = ["FeedForward", "MultiHeadAttention", "additive_mask", "text_mask"]
 
 
 def additive_mask(attention_mask: Tensor) -> Tensor:
@@ -27,6 +27,20 @@ def additive_mask(attention_mask: Tensor) -> Tensor:
     """
     mask = (1.0 - attention_mask.astype("float32")) * float(paddle.finfo(paddle.float32).min)
     return mask.unsqueeze([1, 2])
+
+
+def text_mask(input_ids: Tensor | None, attention_mask: Tensor | None, inputs_embeds: Tensor | None = None) -> Tensor:
+    """The attention mask (B, L) of texts (B, L), or of embedded words (B, L, W): ones if None is given.
+
+    Raises:
+        ValueError: when there are no texts.
+    """
+    texts = inputs_embeds if input_ids is None else input_ids
+    if texts is None:
+        raise ValueError("input_ids is missing: pass the ids of the tokens, or inputs_embeds")
+    if attention_mask is not None:
+        return attention_mask
+    return paddle.ones_like(texts) if texts.ndim == 2 else paddle.ones(texts.shape[:2], "int64")
 
 
 class MultiHeadAttention(nn.Layer):

@@ -62,7 +62,7 @@ class TextTower(nn.Layer):
         self.enable_recompute = False
 
     def forward(self, input_ids: Tensor | None, attention_mask: Tensor, num_states: int = 1,
-                inputs_embeds: Tensor | None = None) -> list[Tensor]:
+                inputs_embeds: Tensor | None = None, attentions: list[Tensor] | None = None) -> list[Tensor]:
         """Encode a batch of texts.
 
         Args:
@@ -71,6 +71,7 @@ class TextTower(nn.Layer):
             num_states: how many states to return, counted from the top; one more than there are layers includes the
                 embeddings.
             inputs_embeds: (B, L, W) embedded words, read if there are no `input_ids`.
+            attentions: a list that gets the attention weights (B, H, L, L) of every layer.
 
         Returns:
             The states (B, L, W) of the top layers, lowest first.
@@ -86,5 +87,5 @@ class TextTower(nn.Layer):
         mask = additive_mask(attention_mask)
         states = [self.embeddings(input_ids, inputs_embeds)]
         for layer in self.layers:
-            states.append(run_layer(self, layer, states[-1], mask))
+            states.append(run_layer(self, layer, states[-1], mask, attentions))
         return states[len(states) - num_states:]

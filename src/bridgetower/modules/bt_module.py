@@ -7,10 +7,11 @@ from typing import Any
 
 import paddle
 from paddle import Tensor, nn
+from paddlenlp.transformers.model_outputs import ModelOutput
 
 from ..config import BridgeTowerConfig
 from ..kernels import add_bias, share_rows
-from .attention import additive_mask
+from .attention import additive_mask, text_mask
 from .bert_model import TextTower
 from .bridges import Bridge
 from .clip_model import ImageTower
@@ -21,7 +22,7 @@ from .pretrained import BridgeTowerPretrainedModel
 from .recompute import run_layer
 from .transformer import BertCrossLayer
 
-__all__ = ["BridgeTowerModel", "as_the_port"]
+__all__ = ["BridgeTowerModel", "add_states", "as_the_port"]
 
 
 class BridgeTowerModel(BridgeTowerPretrainedModel):
@@ -242,34 +243,42 @@ class BridgeTowerModel(BridgeTowerPretrainedModel):
         output = as_the_port(output, every_state)
         return output.to_tuple() if return_dict is False else output
 
-    def wanted(self, output_hidden_states: bool | None, output_attentions: bool | None) -> tuple[bool, bool]:
-        """Whether to return hidden states and attentions; None leaves it to the configuration."""
-        config = self.config
-        return (bool(config.output_hidden_states if output_hidden_states is None else output_hidden_states),
-                bool(config.output_attentions if output_attentions is None else output_attentions))
-
     @staticmethod
     def check_inputs(input_ids: Tensor | None, attention_mask: Tensor | None, pixel_values: Tensor | None,
                      inputs_embeds: Tensor | None = None, image_embeds: Tensor | None = None,
                      image_rows: Tensor | None = None) -> Tensor:
         """Check that there is an image for each text, see `forward`; returns the attention mask (B, L)."""
-        texts = inputs_embeds if input_ids is None else input_ids
+        mask = text_mask(input_ids, attention_mask, inputs_embeds)
         images = pixel_values if image_embeds is None else image_embeds
-        if texts is None:
-            raise ValueError("input_ids is missing: BridgeTower reads a text and an image")
         if images is None:
             raise ValueError("pixel_values is missing: BridgeTower reads a text and an image")
         num_images = images.shape[0] if image_rows is None else image_rows.shape[0]
-        if paddle.in_dynamic_mode() and num_images != texts.shape[0]:  # a traced program does not know the sizes yet
-            raise ValueError(f"{texts.shape[0]} texts but {num_images} images; give one image per text, or image_rows")
-        if attention_mask is not None:
-            return attention_mask
-        return paddle.ones_like(texts) if texts.ndim == 2 else paddle.ones(texts.shape[:2], "int64")
+        if paddle.in_dynamic_mode() and num_images != mask.shape[0]:  # a traced program does not know the sizes yet
+            raise ValueError(f"{mask.shape[0]} texts but {num_images} images; give one image per text, or image_rows")
+        return mask
 
 
 def _weight_lists(wanted: bool) -> tuple[Any, Any]:
     """Lists to collect the attention weights of a text and an image layer in, or None twice."""
     return ([], []) if wanted else (None, None)
+
+
+def add_states(output: ModelOutput, model: BridgeTowerModel, input_ids: Tensor, attention_mask: Tensor,
+               pixel_values: Tensor, wanted: tuple[bool, bool], image_rows: Tensor | None = None) -> None:
+    """Run a model once more for the hidden states and attentions of the pairs as they are given, if any are wanted.
+
+    Args:
+        output: gets `hidden_states` and `attentions`.
+        model: of the class that is asked for them.
+        input_ids, attention_mask: (B, L) each.
+        pixel_values: (B, 3, S, S), or (M, 3, S, S) with `image_rows`.
+        wanted: whether hidden states and whether attentions are wanted.
+        image_rows: (B,) the image of each text.
+    """
+    if any(wanted):
+        features = model(input_ids, attention_mask, pixel_values=pixel_values, output_hidden_states=wanted[0],
+                         output_attentions=wanted[1], image_rows=image_rows)
+        output["hidden_states"], output["attentions"] = features.hidden_states, features.attentions
 
 
 def as_the_port(output: BridgeTowerModelOutput, every_state: tuple[list[Tensor], list[Tensor]] | None

@@ -24,9 +24,9 @@ class ImageBlock(nn.Layer):
         self.mlp_norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.mlp = FeedForward(config.hidden_size, config.intermediate_size, config.hidden_act)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, W) -> (B, N, W)."""
-        x = x + self.attention(self.attention_norm(x))
+    def forward(self, x: Tensor, attentions: list[Tensor] | None = None) -> Tensor:
+        """(B, N, W) -> (B, N, W); `attentions` gets the weights (B, H, N, N)."""
+        x = x + self.attention(self.attention_norm(x), attentions=attentions)
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -42,6 +42,7 @@ class ImageTower(nn.Layer):
         width = config.hidden_size
         self.patch_size = config.patch_size
         self.image_size = config.image_size
+        self.num_channels = config.num_channels
         self.patch_embedding = PatchEmbedding(config.num_channels, width, config.patch_size, has_bias=not is_clip)
         self.class_embedding = self.create_parameter([width])
         self.position_embedding = self.create_parameter([config.num_tokens, width])
@@ -51,8 +52,15 @@ class ImageTower(nn.Layer):
         self.enable_recompute = False
 
     def embed(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
-        """The input of the first block: (B, 3, S, S) -> (B, N, W), the class token first."""
-        height, width = pixel_values.shape[2:]
+        """The input of the first block: (B, 3, S, S) -> (B, N, W), the class token first.
+
+        Raises:
+            ValueError: images of another size, or with another number of channels than `num_channels`.
+        """
+        channels, height, width = pixel_values.shape[1:]
+        if channels != self.num_channels:
+            raise ValueError(f"images have {channels} channels, the model reads {self.num_channels}; make pixel_values "
+                             f"with BridgeTowerImageProcessor(num_channels={self.num_channels})")
         if (height, width) == (self.image_size, self.image_size):
             positions = self.position_embedding
         elif interpolate_pos_encoding:
@@ -73,16 +81,19 @@ class ImageTower(nn.Layer):
         return paddle.concat([self.position_embedding[:1], table.flatten(2).squeeze(0).transpose([1, 0])])
 
     def forward(self, pixel_values: Tensor | None, num_states: int = 1, image_embeds: Tensor | None = None,
-                interpolate_pos_encoding: bool = False, with_last_norm: bool = True) -> list[Tensor]:
+                interpolate_pos_encoding: bool = False, with_last_norm: bool = True,
+                attentions: list[Tensor] | None = None) -> list[Tensor]:
         """Encode a batch of images.
 
         Args:
-            pixel_values: (B, 3, S, S), S the image size of the configuration; None with `image_embeds`.
+            pixel_values: (B, 3, S, S), S the image size of the configuration; (B, 1, S, S) with one channel; None
+                with `image_embeds`.
             num_states: how many states to return, counted from the top; one more than there are blocks includes the
                 input of the first block.
             image_embeds: (B, N, W) input of the first block, instead of `pixel_values`.
             interpolate_pos_encoding: resize the position table if the images have another size.
             with_last_norm: whether the last LayerNorm is applied to the states.
+            attentions: a list that gets the attention weights (B, H, N, N) of every block.
 
         Returns:
             The states (B, N, W) of the top blocks, lowest block first; the class token is the first of the N tokens.
@@ -92,6 +103,6 @@ class ImageTower(nn.Layer):
         """
         states = [self.embed(pixel_values, interpolate_pos_encoding) if image_embeds is None else image_embeds]
         for layer in self.layers:
-            states.append(run_layer(self, layer, states[-1]))
+            states.append(run_layer(self, layer, states[-1], attentions))
         top = states[len(states) - num_states:]
         return [self.post_norm(state) for state in top] if with_last_norm else top

@@ -36,7 +36,7 @@ class PatchEmbedding(nn.Conv2D):
         super().__init__(channels, width, patch_size, patch_size, bias_attr=None if has_bias else False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) -> (B, W, S / p, S / p), where p is the side of a patch."""
+        """(B, 3 or 1, S, S) -> (B, W, S / p, S / p), where p is the side of a patch."""
         return kernels.patch_embedding(images, self.weight, self.bias)
 
 

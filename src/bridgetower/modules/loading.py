@@ -14,16 +14,21 @@ import numpy as np
 from paddle import nn
 
 from ..config import BridgeTowerConfig
+from ..config_limits import parameter_count
 from ..model_parts import BASE_PREFIX, patterns
+from ..one_channel import CLIP_MEAN, CLIP_STD, PATCH_KERNELS, MeanAndStd, fold_channels
 from ..position import resize_position_table
-from ..sources import read_weights
+from ..sources import HUB_OPTIONS, read_normalization, read_weights
 
-__all__ = ["LoadReport", "LoadingMixin", "load_into"]
+__all__ = ["LoadReport", "LoadingMixin", "check_size", "load_into"]
 
 logger = logging.getLogger(__name__)
 
 #: What a task may leave out or start anew; anything else must be in the file and in the model.
 HEADS = patterns("head")
+#: How other libraries are to read a file; every kind of file is read here, and no code of a repository ever runs.
+_NO_EFFECT = ("from_hf_hub", "convert_from_torch", "low_cpu_mem_usage", "use_safetensors", "trust_remote_code",
+              "resume_download")
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -35,11 +40,13 @@ class LoadReport:
         loaded: number of tensors that were loaded.
         new: parameters that keep their initial values.
         unused: tensors that were not read.
+        mismatched: of the new ones, those whose shape is another one in the file.
     """
 
     loaded: int
     new: tuple[str, ...]
     unused: tuple[str, ...]
+    mismatched: tuple[str, ...] = ()
 
 
 def _dtype_name(dtype: Any) -> str:
@@ -59,11 +66,13 @@ def _some(names: list[str]) -> str:
 
 
 def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | os.PathLike = "the file",
-              may_miss: Iterable[str] = HEADS, may_ignore: Iterable[str] = HEADS) -> LoadReport:
+             may_miss: Iterable[str] = HEADS, may_ignore: Iterable[str] = HEADS,
+              normalization: MeanAndStd = (CLIP_MEAN, CLIP_STD), skip_misfits: bool = False) -> LoadReport:
     """Copy weights into a model and check that they fit.
 
     The position table of the image tower is resized when the file was made for another image size, and a token-type
-    table grows from two rows to three by repeating the row of the image (NLVR2).
+    table grows from two rows to three by repeating the row of the image (NLVR2). A model with one channel gets the
+    kernels of a file with three added up, see `fold_channels`.
 
     Args:
         model: the model to fill.
@@ -71,6 +80,9 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
         source: what to call the file in messages.
         may_miss: patterns of parameters that may be absent from the file and keep their initial values.
         may_ignore: patterns of tensors that the model need not have.
+        normalization: mean and standard deviation of the pictures' channels that the weights expect, which a model
+            with one channel gets into its weights.
+        skip_misfits: leave tensors whose shapes do not fit unread, and those parameters as they start.
 
     Raises:
         ValueError: on any other missing or unexpected key, or a shape that does not fit.
@@ -79,6 +91,8 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
         tensors = model.adapt_weights(tensors)
         may_ignore = (*may_ignore, *model.unused_parts)
     parameters = dict(model.named_parameters())
+    if any(name.endswith(PATCH_KERNELS) and value.shape[1] == 1 for name, value in parameters.items()):
+        tensors = fold_channels(tensors, normalization)
     prefix = BASE_PREFIX
     wants_prefix = any(name.startswith(prefix) for name in parameters)
     given: dict[str, np.ndarray] = {}
@@ -94,7 +108,7 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
         if unexpected:
             lines.append(f"not in the model: {_some(unexpected)}")
         raise ValueError("; ".join(lines) + ". Check the depths and widths in the configuration")
-    shapes = []
+    misfits = {}
     for name, parameter in parameters.items():
         if name not in given:
             continue
@@ -105,21 +119,44 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
                 and value.shape[0] == 2 and shape[0] == 3:
             value = np.concatenate([value, value[1:]])
         if value.shape != shape:
-            shapes.append(f"{name} is {value.shape} in the file and {shape} in the model")
+            misfits[name] = f"{name} is {value.shape} in the file and {shape} in the model"
         else:
             given[name] = value
-    if shapes:
+    if misfits and not skip_misfits:
+        shapes = list(misfits.values())
         hint = " (the vocabulary of the tokenizer and of the weights differ)" if "word_embed" in shapes[0] else ""
         raise ValueError(f"{source} does not fit the model {type(model).__name__}: {_some(shapes)}{hint}")
+    given = {name: value for name, value in given.items() if name not in misfits}
     for name, parameter in parameters.items():
         if name in given:
             parameter.set_value(given[name].astype(np.float32) if given[name].dtype == np.float16 else given[name])
     report = LoadReport(sum(name in given for name in parameters),
                         tuple(name for name in parameters if name not in given),
-                        tuple(name for name in given if name not in parameters))
+                        tuple(name for name in given if name not in parameters), tuple(misfits))
     logger.info("%s: %d tensors loaded, %d parameters new, %d tensors not used", source, report.loaded,
                 len(report.new), len(report.unused))
     return report
+
+
+#: Heads and tables that a model may have beyond its checkpoint, in parameters.
+_NEW = 200_000_000
+
+
+def check_size(config: BridgeTowerConfig, given: int, source: str | os.PathLike) -> None:
+    """Refuse settings of a model far larger than the weights beside them, before memory is taken for it.
+
+    Args:
+        config: of the model.
+        given: number of values in the weights.
+        source: what to call the weights in messages.
+
+    Raises:
+        ValueError: the settings and the weights cannot belong together.
+    """
+    count = parameter_count(config)
+    if count > 2 * given + _NEW:
+        raise ValueError(f"the configuration describes a model of {count:,} parameters, but {source} holds {given:,}; "
+                         "they do not belong together")
 
 
 class LoadingMixin:
@@ -136,8 +173,12 @@ class LoadingMixin:
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *,
                         config: BridgeTowerConfig | None = None, dtype: Any = "float32", torch_dtype: Any = None,
                         output_loading_info: bool = False, allow_nonfinite: bool = False,
-                        **changes: Any) -> Any:
+                        ignore_mismatched_sizes: bool = False, **changes: Any) -> Any:
         """Build a model from a folder or file and fill it with its weights.
+
+        With `vision_config={"num_channels": 1}`, weights for three channels become those of a model that reads one
+        channel of values from 0 to 1. The normalisation of `preprocessor_config.json` beside the weights, or else that
+        of CLIP, is folded into them: on grey pictures both models agree.
 
         Args:
             pretrained_model_name_or_path: a folder with config.json and model_state.pdparams or model.safetensors, a
@@ -149,33 +190,44 @@ class LoadingMixin:
             torch_dtype: another name of `dtype`.
             output_loading_info: whether to return what was loaded, too.
             allow_nonfinite: accept NaN and infinite weights.
-            changes: settings to change in the stored configuration, for instance `num_labels=13`.
+            ignore_mismatched_sizes: start parameters anew whose shapes are others in the file.
+            changes: settings to change in the stored configuration, for instance `num_labels=13`; options of the
+                download (`revision`, `cache_dir`, `token`, `local_files_only`, `force_download`, `subfolder`). How
+                PaddleNLP or transformers are to read a file (`from_hf_hub`, `low_cpu_mem_usage`, `use_safetensors`,
+                ...) has no effect: every kind of file is read.
 
         Returns:
             The model, in evaluation mode; with `output_loading_info` also a dictionary of `missing_keys`,
-            `unexpected_keys`, `mismatched_keys` and `error_msgs`, of which the last two are always empty: what does not
-            fit is an error.
+            `unexpected_keys`, `mismatched_keys` and `error_msgs`, of which the last one is always empty.
 
         Raises:
             FileNotFoundError: when there is nothing to load.
             ValueError: when the weights do not fit or are not finite, or there is no such dtype.
         """
         wanted = _dtype_name(dtype if torch_dtype is None else torch_dtype)
-        tensors, stored = read_weights(Path(pretrained_model_name_or_path), allow_nonfinite)
+        hub = {name: changes.pop(name) for name in HUB_OPTIONS if name in changes}
+        changes = {name: value for name, value in changes.items() if name not in _NO_EFFECT}
+        tensors, stored = read_weights(Path(pretrained_model_name_or_path), allow_nonfinite, hub)
         if config is None:
             if stored is None:
                 raise ValueError(f"{pretrained_model_name_or_path} holds weights but no configuration; pass config=")
             config = stored if isinstance(stored, BridgeTowerConfig) else BridgeTowerConfig(**stored)
         if changes:
             config = config.replace(**changes)
+        check_size(config, sum(value.size for value in tensors.values()), Path(pretrained_model_name_or_path))
         model = cls(config)  # type: ignore[call-arg]
-        report = load_into(model, tensors, Path(pretrained_model_name_or_path))
+        reads_grey = config.vision_config.num_channels == 1
+        normalization = (read_normalization(pretrained_model_name_or_path, hub) if reads_grey
+                         else (CLIP_MEAN, CLIP_STD))
+        report = load_into(model, tensors, Path(pretrained_model_name_or_path), normalization=normalization,
+                           skip_misfits=ignore_mismatched_sizes)
         if wanted == "auto":
             wanted = _dtype_name(config.dtype or "float32")
         if wanted != "float32":
             model.to(dtype=wanted)  # type: ignore[attr-defined]
         model.config.dtype = wanted  # type: ignore[attr-defined]
         model.eval()  # type: ignore[attr-defined]
-        info = {"missing_keys": list(report.new), "unexpected_keys": list(report.unused), "mismatched_keys": [],
-                "error_msgs": []}
+        missing = [name for name in report.new if name not in report.mismatched]
+        info = {"missing_keys": missing, "unexpected_keys": list(report.unused),
+                "mismatched_keys": list(report.mismatched), "error_msgs": []}
         return (model, info) if output_loading_info else model

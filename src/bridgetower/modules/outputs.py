@@ -1,18 +1,18 @@
 """What the models return; a field that was not computed is None.
 
-`hidden_states` and `attentions` are those of `BridgeTowerModelOutput`.
+`hidden_states` and `attentions` are those of `BridgeTowerModelOutput`, unless a class says otherwise.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from paddle import Tensor
 from paddlenlp.transformers.model_outputs import ModelOutput
 
 __all__ = ["BridgeTowerContrastiveOutput", "BridgeTowerModelOutput", "BridgeTowerPreTrainingOutput",
-           "ClassifierOutput", "ImageTextMatchingOutput", "MaskedLMOutput", "RankingOutput"]
+           "ClassifierOutput", "ImageTextMatchingOutput", "MaskedLMOutput", "RankingOutput", "as_tuple"]
 
 
 @dataclass
@@ -84,6 +84,8 @@ class RankingOutput(ModelOutput):
         rank_loss: cross entropy of the true caption against the false ones.
         itm_logits: (B, 2).
         itm_labels: (B,), 1 = match.
+        hidden_states, attentions: of each image with each of its captions, B (1 + F) pairs, the captions of the first
+            image first.
     """
 
     loss: Tensor = None
@@ -92,6 +94,8 @@ class RankingOutput(ModelOutput):
     itm_loss: Tensor = None
     itm_logits: Tensor = None
     itm_labels: Tensor = None
+    hidden_states: Any = None
+    attentions: Any = None
 
 
 @dataclass
@@ -108,6 +112,7 @@ class BridgeTowerPreTrainingOutput(ModelOutput):
         negative_image_index: (B,) hard negative image of each text, as an index into the batch, or into those of all
             processes with `gather_global_negative`.
         negative_text_index: (B,) hard negative text of each image.
+        hidden_states, attentions: of the pairs as they are given, no word masked and no negative among them.
     """
 
     loss: Tensor = None
@@ -122,3 +127,11 @@ class BridgeTowerPreTrainingOutput(ModelOutput):
     itc_text_to_image: Tensor = None
     negative_image_index: Tensor = None
     negative_text_index: Tensor = None
+    hidden_states: Any = None
+    attentions: Any = None
+
+
+def as_tuple(output: ModelOutput) -> tuple[Any, ...]:
+    """The fields that are not None in the order of their class, the loss first, whatever order they were filled in."""
+    values = (getattr(output, field.name) for field in fields(output))
+    return tuple(value for value in values if value is not None)

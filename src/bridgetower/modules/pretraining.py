@@ -17,11 +17,11 @@ from ..objectives import (
     masked_cross_entropy,
     negative_weights,
 )
-from .bt_module import BridgeTowerModel
+from .bt_module import BridgeTowerModel, add_states
 from .heads import mlm_head
 from .layers import Linear
 from .matching import matching_image_rows, select_rows
-from .outputs import BridgeTowerPreTrainingOutput
+from .outputs import BridgeTowerPreTrainingOutput, as_tuple
 from .pretrained import BridgeTowerPretrainedModel
 
 __all__ = ["BridgeTowerForContrastiveRetrieval", "BridgeTowerForPreTraining"]
@@ -136,10 +136,13 @@ class BridgeTowerForPreTraining(_ContrastiveModel):
                 self.mlm_head.decoder_weight = self.bridgetower.get_input_embeddings().weight
         self._add_pair_heads(self.objectives)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor,
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
                 mlm_input_ids: Tensor | None = None, mlm_labels: Tensor | None = None,
                 itm_labels: Tensor | None = None, false_pixel_values: Tensor | None = None,
-                draw: Callable[[Tensor], Tensor] = draw_negatives) -> BridgeTowerPreTrainingOutput:
+                draw: Callable[[Tensor], Tensor] = draw_negatives, *, token_type_ids: Tensor | None = None,
+                pixel_mask: Tensor | None = None, output_attentions: bool | None = None,
+                output_hidden_states: bool | None = None, return_dict: bool | None = None
+                ) -> BridgeTowerPreTrainingOutput | tuple:
         """Compute the losses of all active objectives.
 
         Args:
@@ -151,12 +154,21 @@ class BridgeTowerForPreTraining(_ContrastiveModel):
             itm_labels: (B,), 0 for a text that is to be paired with a false image (itm).
             false_pixel_values: (M, 3, S, S), one per zero in `itm_labels`: those images, in row order (itm).
             draw: picks one hard negative per row of weights (itm_itc), (B, A) -> (B,).
+            token_type_ids, pixel_mask: accepted and not read.
+            output_attentions, output_hidden_states: whether to return them, at the cost of one more forward pass; None
+                leaves it to the configuration.
+            return_dict: False returns the fields that are not None as a tuple.
 
         Returns:
             Scalar losses and their sum, and what metrics read, see `BridgeTowerPreTrainingOutput`.
+
+        Raises:
+            ValueError: when an input of an active objective is missing.
         """
         model, active = self.bridgetower, self.objectives
-        rows = pixel_values.shape[0]
+        attention_mask = model.check_inputs(input_ids, attention_mask, pixel_values)
+        self._check_labels(mlm_input_ids=mlm_input_ids, mlm_labels=mlm_labels, itm_labels=itm_labels)
+        rows = attention_mask.shape[0]
         images = pixel_values
         if "itm" in active and false_pixel_values is not None and false_pixel_values.shape[0]:
             images = paddle.concat([pixel_values, false_pixel_values])
@@ -175,7 +187,16 @@ class BridgeTowerForPreTraining(_ContrastiveModel):
                 self._itm(output, text, image, itm_labels, attention_mask)
             if "itm_itc" in active:
                 self._hard_itm(output, text, true_image, positives, attention_mask, draw)
-        return _with_total(output)
+        add_states(_with_total(output), model, input_ids, attention_mask, pixel_values,
+                   self.wanted(output_hidden_states, output_attentions))
+        return as_tuple(output) if return_dict is False else output
+
+    def _check_labels(self, **inputs: Tensor | None) -> None:
+        for name, value in inputs.items():
+            objective = name.partition("_")[0]
+            if value is None and objective in self.objectives:
+                raise ValueError(f"{name} is missing: config.objectives has {objective!r}, which reads it; pass it, or "
+                                 f"load the model with objectives that leave out {objective!r}")
 
     def _mlm(self, output: BridgeTowerPreTrainingOutput, image: list[Tensor], input_ids: Tensor, labels: Tensor,
              attention_mask: Tensor) -> None:
@@ -222,28 +243,41 @@ class BridgeTowerForContrastiveRetrieval(_ContrastiveModel):
         self.bridgetower = BridgeTowerModel(self.config)
         self._add_pair_heads(frozenset(self.config.objectives))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor, image_index: Tensor,
-                draw: Callable[[Tensor], Tensor] = draw_negatives) -> BridgeTowerPreTrainingOutput:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, pixel_values: Tensor | None = None,
+                image_index: Tensor | None = None, draw: Callable[[Tensor], Tensor] = draw_negatives, *,
+                token_type_ids: Tensor | None = None, pixel_mask: Tensor | None = None,
+                output_attentions: bool | None = None, output_hidden_states: bool | None = None,
+                return_dict: bool | None = None) -> BridgeTowerPreTrainingOutput | tuple:
         """Compute both losses.
 
         Args:
             input_ids: (B, L) texts.
             attention_mask: (B, L), 1 = real token.
             pixel_values: (B, 3, S, S) the image of each text.
-            image_index: (B,) identity of each image.
+            image_index: (B,) identity of each image; None: all images are different.
             draw: picks one hard negative per row of weights, (B, A) -> (B,).
+            token_type_ids, pixel_mask: accepted and not read.
+            output_attentions, output_hidden_states: whether to return them, at the cost of one more forward pass; None
+                leaves it to the configuration.
+            return_dict: False returns the fields that are not None as a tuple.
 
         Returns:
             Scalar losses and their sum, and what metrics read, see `BridgeTowerPreTrainingOutput`.
+
+        Raises:
+            ValueError: when there are no texts, no images, or not as many images as texts.
         """
         model = self.bridgetower
+        attention_mask = model.check_inputs(input_ids, attention_mask, pixel_values)
         image_states = model.encode_image(pixel_values)
         text_states = model.encode_text(input_ids, attention_mask)
         output = BridgeTowerPreTrainingOutput()
         positives = self._itc(output, text_states, image_states, image_index)
         self._hard_itm(output, model.project_text(text_states), model.project_image(image_states), positives,
                        attention_mask, draw)
-        return _with_total(output)
+        add_states(_with_total(output), model, input_ids, attention_mask, pixel_values,
+                   self.wanted(output_hidden_states, output_attentions))
+        return as_tuple(output) if return_dict is False else output
 
 
 def _with_total(output: BridgeTowerPreTrainingOutput) -> BridgeTowerPreTrainingOutput:

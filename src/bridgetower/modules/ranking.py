@@ -10,10 +10,10 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from ..config import BridgeTowerConfig
-from .bt_module import BridgeTowerModel
+from .bt_module import BridgeTowerModel, add_states
 from .layers import Linear
 from .matching import matching_image_rows, select_rows
-from .outputs import RankingOutput
+from .outputs import RankingOutput, as_tuple
 from .pretrained import BridgeTowerPretrainedModel
 
 __all__ = ["BridgeTowerForRetrievalRanking"]
@@ -46,7 +46,10 @@ class BridgeTowerForRetrievalRanking(BridgeTowerPretrainedModel):
         return self.rank_head(pooled)[:, 0]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor,
-                itm_labels: Tensor | None = None, false_pixel_values: Tensor | None = None) -> RankingOutput:
+                itm_labels: Tensor | None = None, false_pixel_values: Tensor | None = None, *,
+                token_type_ids: Tensor | None = None, pixel_mask: Tensor | None = None,
+                output_attentions: bool | None = None, output_hidden_states: bool | None = None,
+                return_dict: bool | None = None) -> RankingOutput | tuple:
         """Rank the captions of each image, and match images with their true captions.
 
         Args:
@@ -55,6 +58,10 @@ class BridgeTowerForRetrievalRanking(BridgeTowerPretrainedModel):
             pixel_values: (B, 3, S, S).
             itm_labels: (B,), 0 for a true caption that ITM is to pair with a false image; None leaves ITM out.
             false_pixel_values: (M, 3, S, S), one per zero in `itm_labels`: those images, in row order.
+            token_type_ids, pixel_mask: accepted and not read.
+            output_attentions, output_hidden_states: whether to return them, at the cost of one more forward pass; None
+                leaves it to the configuration.
+            return_dict: False returns the fields that are not None as a tuple.
 
         Returns:
             Scalar losses and their sum, and `rank_scores` (B, 1 + F), see `RankingOutput`.
@@ -82,4 +89,6 @@ class BridgeTowerForRetrievalRanking(BridgeTowerPretrainedModel):
             output["itm_logits"], output["itm_labels"] = self.itm_head(pooled[rows * captions:]), itm_labels
             output["itm_loss"] = F.cross_entropy(output.itm_logits, itm_labels)
             output["loss"] = output.rank_loss + output.itm_loss
-        return output
+        add_states(output, model, input_ids.flatten(0, 1), mask, pixel_values,
+                   self.wanted(output_hidden_states, output_attentions), paddle.arange(rows * captions) // captions)
+        return as_tuple(output) if return_dict is False else output

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from ..config import BridgeTowerConfig
 from ..model_parts import patterns
 from ..objectives import in_float32
+from .attention import text_mask
 from .bert_model import TextTower
 from .clip_model import ImageTower
 from .layers import Dropout, Linear
@@ -29,21 +29,42 @@ class BridgeTowerForImageClassification(BridgeTowerPretrainedModel):
         self.classifier = Linear(config.vision_config.hidden_size, config.num_labels)
 
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None, *, pixel_mask: Tensor | None = None,
-                return_dict: bool | None = None) -> ClassifierOutput | tuple:
+                head_mask: Tensor | None = None, output_attentions: bool | None = None,
+                output_hidden_states: bool | None = None, return_dict: bool | None = None,
+                interpolate_pos_encoding: bool = False) -> ClassifierOutput | tuple:
         """Score images.
 
         Args:
             pixel_values: (B, 3, S, S).
             labels: (B,) classes.
-            pixel_mask: accepted and not read.
+            pixel_mask, head_mask: accepted and not read.
+            output_attentions, output_hidden_states: whether to return them; None leaves it to the configuration.
             return_dict: False returns the fields that are not None as a tuple.
+            interpolate_pos_encoding: accept images of another size and resize the position table to it.
 
         Returns:
-            `logits` (B, C), and `loss` with labels.
+            `logits` (B, C), and `loss` with labels. `hidden_states`: the embeddings and the states of each block
+            (B, N, W), before the last LayerNorm. `attentions`: the weights of each block (B, H, N, N).
         """
-        logits = self.classifier(self.image_tower(pixel_values)[-1][:, 0])
-        output = ClassifierOutput(loss=None if labels is None else F.cross_entropy(logits, labels), logits=logits)
-        return output.to_tuple() if return_dict is False else output
+        with_states, with_weights = self.wanted(output_hidden_states, output_attentions)
+        tower, weights = self.image_tower, _list_if(with_weights)
+        states = tower(pixel_values, len(tower.layers) + 1 if with_states else 1, None, interpolate_pos_encoding,
+                       with_last_norm=False, attentions=weights)
+        logits = self.classifier(tower.post_norm(states[-1])[:, 0])
+        loss = None if labels is None else F.cross_entropy(logits, labels)
+        return _output(loss, logits, states if with_states else None, weights, return_dict)
+
+
+def _list_if(wanted: bool) -> list[Tensor] | None:
+    return [] if wanted else None
+
+
+def _output(loss: Tensor | None, logits: Tensor, states: list[Tensor] | None, weights: list[Tensor] | None,
+            return_dict: bool | None) -> ClassifierOutput | tuple:
+    """What both classes return; states (B, L, W) and weights (B, H, L, L) are None unless they were asked for."""
+    output = ClassifierOutput(loss=loss, logits=logits, hidden_states=None if states is None else tuple(states),
+                              attentions=None if weights is None else tuple(weights))
+    return output.to_tuple() if return_dict is False else output
 
 
 class SequenceHead(nn.Layer):
@@ -79,28 +100,39 @@ class BridgeTowerForSequenceClassification(BridgeTowerPretrainedModel):
         """Replace the word embeddings of the text tower."""
         self.text_tower.embeddings.word_embeddings = value
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None, *,
-                token_type_ids: Tensor | None = None, return_dict: bool | None = None) -> ClassifierOutput | tuple:
+    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+                labels: Tensor | None = None, *, token_type_ids: Tensor | None = None, head_mask: Tensor | None = None,
+                inputs_embeds: Tensor | None = None, output_attentions: bool | None = None,
+                output_hidden_states: bool | None = None, return_dict: bool | None = None
+                ) -> ClassifierOutput | tuple:
         """Score texts.
 
         Args:
             input_ids: (B, L).
             attention_mask: (B, L), 1 = real token; None means all are.
             labels: (B,) classes, or numbers when there is one label.
-            token_type_ids: accepted and not read: every token has type 0.
+            token_type_ids, head_mask: accepted and not read: every token has type 0.
+            inputs_embeds: (B, L, W) embedded words, read if there are no `input_ids`.
+            output_attentions, output_hidden_states: whether to return them; None leaves it to the configuration.
             return_dict: False returns the fields that are not None as a tuple.
 
         Returns:
             `logits` (B, C), and `loss` with labels: cross entropy, or mean squared error if there is one label.
+            `hidden_states`: the embeddings and the states of each layer (B, L, W). `attentions`: the weights of each
+            layer (B, H, L, L).
+
+        Raises:
+            ValueError: when there are no texts.
         """
-        if attention_mask is None:
-            attention_mask = paddle.ones_like(input_ids)
-        logits = self.classifier(self.text_tower(input_ids, attention_mask)[-1])
+        attention_mask = text_mask(input_ids, attention_mask, inputs_embeds)
+        with_states, with_weights = self.wanted(output_hidden_states, output_attentions)
+        tower, weights = self.text_tower, _list_if(with_weights)
+        states = tower(input_ids, attention_mask, len(tower.layers) + 1 if with_states else 1, inputs_embeds, weights)
+        logits = self.classifier(states[-1])
         loss = None
         if labels is not None:
             if self.config.num_labels == 1:
                 loss = F.mse_loss(in_float32(logits[:, 0]), in_float32(labels))
             else:
                 loss = F.cross_entropy(logits, labels)
-        output = ClassifierOutput(loss=loss, logits=logits)
-        return output.to_tuple() if return_dict is False else output
+        return _output(loss, logits, states if with_states else None, weights, return_dict)

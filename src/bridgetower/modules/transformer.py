@@ -22,9 +22,9 @@ class BertLayer(nn.Layer):
         self.mlp_norm = LayerNorm(width, layer_norm_eps)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, L, D) with an additive mask (B, 1, 1, L) -> (B, L, D)."""
-        x = self.attention_norm(x + self.dropout(self.attention(x, mask=mask)))
+    def forward(self, x: Tensor, mask: Tensor | None = None, attentions: list[Tensor] | None = None) -> Tensor:
+        """(B, L, D) with an additive mask (B, 1, 1, L) -> (B, L, D); `attentions` gets the weights (B, H, L, L)."""
+        x = self.attention_norm(x + self.dropout(self.attention(x, mask=mask, attentions=attentions)))
         return self.mlp_norm(x + self.dropout(self.mlp(x)))
 
 

@@ -92,7 +92,8 @@ class ModelEngine:
     @cached_property
     def image_processor(self) -> BridgeTowerImageProcessor:
         """Of the pictures: the one beside the checkpoint, or evaluation's `clip` transform."""
-        return find_processor(self.source, None, self.config.vision_config.image_size)
+        vision = self.config.vision_config
+        return find_processor(self.source, None, vision.image_size, vision.num_channels)
 
     @cached_property
     def max_text_len(self) -> int:

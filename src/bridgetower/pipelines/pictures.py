@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ..picture_formats import open_picture_file
+from ..picture_reading import require_one_page
 
 __all__ = ["MAX_BYTES", "Picture", "UnreadablePictureError", "is_picture", "name_of", "open_picture"]
 
@@ -51,12 +52,14 @@ def open_picture(picture: Picture, name: str, allow_urls: bool = False) -> Image
         allow_urls: whether a text that starts with http:// or https:// is downloaded.
 
     Raises:
-        UnreadablePictureError: it is missing or does not decode, or it is a URL and these are not allowed.
+        UnreadablePictureError: it is missing, does not decode or has several pages, or it is a URL and these are not
+            allowed.
     """
     try:
         if isinstance(picture, np.ndarray):
             return picture
         if isinstance(picture, Image.Image):
+            require_one_page(picture)
             picture.load()
             return picture
         if isinstance(picture, str) and picture.startswith(_URL_STARTS):
@@ -72,6 +75,7 @@ def open_picture(picture: Picture, name: str, allow_urls: bool = False) -> Image
 
 def _decode(source: Path | io.BytesIO) -> Image.Image:
     with open_picture_file(source) as image:
+        require_one_page(image)
         image.load()
         return image
 

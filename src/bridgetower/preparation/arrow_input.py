@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from ..datasets.soundness import require_sound
 from .tables import PreparationError
 
 
@@ -28,19 +29,17 @@ def arrow_files(sources: Iterable[Path]) -> list[Path]:
 
 @contextmanager
 def open_arrow(path: Path) -> Iterator[pa.ipc.RecordBatchFileReader]:
-    """A memory-mapped arrow file.
+    """A memory-mapped arrow file, which is checked first if that was not done before (see `datasets.soundness`).
 
     Raises:
-        PreparationError: the file is missing, cut off or in another format.
+        PreparationError: the file is missing, cut off, damaged or in another format.
     """
     try:
+        require_sound(path)
         source = pa.memory_map(str(path))
     except OSError as error:
         raise PreparationError(f"{path}: {error}") from error
-    with source:
-        try:
-            file = pa.ipc.open_file(source)
-        except pa.ArrowInvalid as error:
-            raise PreparationError(f"{path}: not a complete arrow file ({error}); remove and remake it") from error
-        with file:
-            yield file
+    except ValueError as error:
+        raise PreparationError(str(error)) from error
+    with source, pa.ipc.open_file(source) as file:
+        yield file

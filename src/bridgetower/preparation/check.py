@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..datasets.description import is_described, read_description
+from ..datasets.soundness import require_sound
 from ..progress import progress_bar
 from .arrow_input import open_arrow
 from .images import ImageReader
@@ -58,6 +59,7 @@ def check_file(path: Path, reader: ImageReader, classes: int | None = None, prog
     """
     report = FileReport(path)
     try:
+        require_sound(path, afresh=True)
         with open_arrow(path) as file:
             report.rows = sum(file.get_batch(index).num_rows for index in range(file.num_record_batches))
             if report.rows:  # the original writes empty shards, whose columns have no type

@@ -7,13 +7,13 @@ and answers of an image give away about its shape and colour becomes captions in
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..files import write_json
+from .json_stream import read_json
 from .schemas import CAPTIONS, VQA
 from .tables import (
     PreparationError,
@@ -23,9 +23,9 @@ from .tables import (
     caption_rows,
     image_number,
     list_images,
-    read_lines,
     shuffled,
 )
+from .text_files import read_lines
 
 SPLITS = ("train", "test")
 SHAPES = ("circle", "rectangle", "triangle")
@@ -119,13 +119,13 @@ def load_questions(split: str, source: Path | None = None) -> list[Question]:
     for name in SPLITS[: SPLITS.index(split) + 1]:
         path = folder / name / "questions.json"
         first = len(questions)
+        entries = read_json(path)
         try:
-            entries = json.loads(path.read_text(encoding="utf-8"))
             questions += [
                 Question(first + n, str(text), str(answer), int(image))
                 for n, (text, answer, image) in enumerate(entries)
             ]
-        except (OSError, ValueError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             raise PreparationError(f"{path}: not a list of [question, answer, image number]: {error}") from error
     return questions[first:]
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import ijson
 
-from .tables import PreparationError, read_lines
+from .tables import PreparationError
+from .text_files import open_text, read_lines
 
 CHUNK = 1 << 16
 
@@ -23,8 +24,7 @@ class _Bytes:
     """The bytes of a JSON file, checked for half surrogates: ijson would replace them by question marks."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
-        self.path, self.file = path, file
-        self.rest = file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
+        self.path, self.file, self.rest = path, file, b""
 
     def read(self, size: int) -> bytes:
         """About `size` bytes that end where no escape sequence is cut in two; none at the end of the file."""
@@ -36,10 +36,34 @@ class _Bytes:
             end = max(map(data.rfind, (b'"', b",", b" "))) + 1
         end = end or len(data)
         self.rest = data[end:]
-        half = next((match[1] for match in _ESCAPE.finditer(data, 0, end) if match[1]), None)
-        if half is not None:
-            raise PreparationError(f"{self.path}: {half.decode()} is half of a surrogate pair; repair this text")
+        _refuse_half_pairs(str(self.path), data[:end])
         return data[:end]
+
+
+def _refuse_half_pairs(where: str, data: bytes) -> None:
+    half = next((match[1] for match in _ESCAPE.finditer(data) if match[1]), None)
+    if half is not None:
+        raise PreparationError(f"{where}: {half.decode()} is half of a surrogate pair; repair this text")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _parsed(where: str, text: bytes, strict: bool = True) -> Any:
+    """The value of JSON; if strict, without what only Python reads: NaN, infinite numbers and half surrogates.
+
+    Raises:
+        PreparationError: there is something else.
+    """
+    if strict:
+        _refuse_half_pairs(where, text)
+    try:
+        return json.loads(text, parse_constant=_refuse_constant if strict else None)
+    except json.JSONDecodeError as error:
+        raise PreparationError(f"{where}: not valid JSON or cut off ({error.msg})") from error
+    except (ValueError, RecursionError) as error:
+        raise PreparationError(f"{where}: not valid JSON ({error})") from error
 
 
 def stream_array(path: Path, key: str | None = None, fields: tuple[str, ...] = ()) -> Iterator[Any]:
@@ -48,13 +72,14 @@ def stream_array(path: Path, key: str | None = None, fields: tuple[str, ...] = (
     Args:
         path: the file.
         key: key of the array in the file's object; None when the file is the array itself.
-        fields: keys that every element must have; `a[].b` means that `a` holds a list of objects with `b`.
+        fields: keys that every element must have, with a value; `a[].b` means that `a` holds a list of objects with
+            `b`, and `a?` that `a` may be null.
 
     Raises:
         PreparationError: the file is missing or not valid JSON, has no such array, or an element lacks a field.
     """
     number = -1
-    with _open(path) as file:
+    with open_text(path) as file:
         try:
             elements = ijson.items(_Bytes(path, file), f"{key}.item" if key else "item", buf_size=CHUNK, use_float=True)
             for number, element in enumerate(elements):
@@ -68,7 +93,7 @@ def stream_array(path: Path, key: str | None = None, fields: tuple[str, ...] = (
 
 def _require_array(path: Path, key: str | None) -> None:
     """Tell an array without elements from one that is not there."""
-    with _open(path) as file:
+    with open_text(path) as file:
         events = ijson.parse(_Bytes(path, file))
         if not any(prefix == (key or "") and event == "start_array" for prefix, event, _ in events):
             raise PreparationError(f"{path}: no {f'key {key!r} with an ' if key else ''}array; is it the right file?")
@@ -86,11 +111,8 @@ def read_json(path: Path, fields: tuple[str, ...] = ()) -> Any:
     Raises:
         PreparationError: the file is missing or not valid JSON, or it lacks a field.
     """
-    with _open(path) as file:
-        try:
-            value = json.load(file)
-        except ValueError as error:  # UnicodeDecodeError is one
-            raise PreparationError(f"{path}: not valid JSON or cut off ({error})") from error
+    with open_text(path) as file:
+        value = _parsed(str(path), file.read())
     _check_fields(str(path), value, fields)
     return value
 
@@ -105,25 +127,54 @@ def read_json_lines(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[str, 
         raise PreparationError(f"{path}: no such file; check --source")
     for number, line in read_lines(path):
         where = f"{path}, line {number}"
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise PreparationError(f"{where}: not valid JSON ({error.msg})") from error
+        # The rows of a user's own files are checked cell by cell, and may be left out.
+        entry = _parsed(where, line.encode(), strict=bool(fields))
         _check_fields(where, entry, fields)
         yield where, entry
 
 
-def _open(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise PreparationError(f"{path}: {error.strerror}; check --source") from error
-
-
 def _check_fields(where: str, element: Any, fields: tuple[str, ...]) -> None:
     for field in fields:
-        key, _, inner = field.partition("[].")
+        key, _, inner = field.removesuffix("?").partition("[].")
         if not isinstance(element, dict) or key not in element:
             raise PreparationError(f"{where} is not an object with {key!r}; is it the right file?")
-        for member in element[key] if inner else ():
+        value = element[key]
+        if (value is None and not field.endswith("?")) or (isinstance(value, float) and not math.isfinite(value)):
+            raise PreparationError(f"{where}: {key!r} is {'null' if value is None else value}; repair it")
+        if inner and not isinstance(value, list):
+            raise PreparationError(f"{where}: {key!r} is no list; is it the right file?")
+        for member in value if inner else ():
             _check_fields(f"{where}, {key}", member, (inner,))
+
+
+class Unique:
+    """Refuses a value that occurs a second time in a file.
+
+    Args:
+        path: the file, for messages.
+        key: what the values are called.
+    """
+
+    def __init__(self, path: Path, key: str) -> None:
+        self._path, self._key = path, key
+        self._seen: set[Any] = set()
+
+    def __call__(self, value: Any, where: str = "") -> Any:
+        """The value, if it is new.
+
+        Args:
+            value: a number or a text.
+            where: the place in the file; else that is the number of values before it.
+
+        Raises:
+            PreparationError: it is not.
+        """
+        count = len(self._seen)
+        try:
+            self._seen.add(value)
+        except TypeError as error:
+            raise PreparationError(f"{where or self._path}: {self._key} {value!r:.60} is no number or text") from error
+        if len(self._seen) == count:
+            place = where or f"{self._path}: element {count}"
+            raise PreparationError(f"{place}: {self._key} {value!r} occurs a second time; remove one")
+        return value

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .json_stream import stream_array
+from .json_stream import Unique, stream_array
 from .schemas import CAPTIONS
 from .tables import Settings, Table, caption_rows, list_images, shuffled
 
@@ -37,8 +37,9 @@ def tables(settings: Settings, collection: Collection) -> Iterator[Table]:
     path = settings.find(f"{ROOT}/karpathy/{collection.annotations}", f"karpathy/{collection.annotations}")
     captions: dict[str, list[str]] = {}
     names: dict[str, list[str]] = {split: [] for split in collection.splits}
+    unique = Unique(path, "filename")
     for image in stream_array(path, "images", ("filename", "split", "sentences[].raw")):
-        if image["split"] in names:
+        if unique(image["filename"]) and image["split"] in names:
             names[image["split"]].append(image["filename"])
             captions[image["filename"]] = [sentence["raw"] for sentence in image["sentences"]]
     folders = [settings.find(f"{ROOT}/{folder}", folder) for folder in collection.folders]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .json_stream import read_json_lines
+from .json_stream import Unique, read_json_lines
 from .schemas import NLVR2_WITH_SENTENCES
 from .tables import PreparationError, Row, Settings, Table
 
@@ -43,7 +43,9 @@ def _table(settings: Settings, split: str) -> Table:
     root = settings.find(f"nlvr/{annotations}", annotations)
     images = root.parents[annotations.count("/")]
     pairs: dict[str, _Pair] = {}
+    unique = Unique(root, "identifier")
     for where, entry in read_json_lines(root, ("identifier", "sentence", "label")):
+        unique(entry["identifier"], where)
         if entry["label"] not in ("True", "False"):
             raise PreparationError(f"{where}: label {entry['label']!r} is neither True nor False")
         key = entry["identifier"].rpartition("-")[0]

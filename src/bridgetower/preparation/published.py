@@ -71,6 +71,13 @@ _ALL = (
         options=("shard_size", "raw_tsv"),
     ),
     DataSet(
+        "cc12m",
+        "Conceptual 12M, from the tar shards of img2dataset",
+        web_captions.CC12M_SPLITS,
+        web_captions.cc12m_tables,
+        output="data/pre-train",
+    ),
+    DataSet(
         "sbu",
         "SBU captions",
         web_captions.SBU_SPLITS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -147,19 +147,3 @@ def shuffled(items: Iterable[T], seed: int) -> list[T]:
     result = list(items)
     random.Random(seed).shuffle(result)
     return result
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and the non-empty lines of a text file, stripped.
-
-    Raises:
-        PreparationError: a line is not UTF-8.
-    """
-    with path.open("rb") as file:
-        for number, encoded in enumerate(file, start=1):
-            try:
-                line = encoded.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            except UnicodeDecodeError as error:
-                raise PreparationError(f"{path}, line {number}: not UTF-8 ({error.reason}); convert it") from error
-            if line:
-                yield number, line

@@ -13,7 +13,8 @@ from ..files import write_json
 from .answer_classes import normalize_answer
 from .json_stream import read_json, stream_array
 from .schemas import VQA
-from .tables import PreparationError, Row, Settings, Table, image_number, read_lines
+from .tables import PreparationError, Row, Settings, Table, image_number
+from .text_files import read_lines
 from .visual_genome import find_images, vg_file
 from .vqav2 import ImageQuestions, read_vocabulary
 
@@ -45,7 +46,7 @@ def split_images(settings: Settings) -> dict[str, list[int]]:
     ids: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     remainder: list[int] = []
     path = vg_file(settings, "image_data.json")
-    for image in stream_array(path, None, ("image_id", "coco_id")):
+    for image in stream_array(path, None, ("image_id", "coco_id?")):
         split = split_of.get(image["coco_id"])
         (ids[split] if split else remainder).append(image["image_id"])
     logger.info("COCO images: %s; others: %d", {split: len(images) for split, images in ids.items()}, len(remainder))

@@ -11,7 +11,7 @@ from typing import Any
 from ..files import write_json
 from .answer_classes import build_vocabulary, soft_targets
 from .arrow_input import open_arrow
-from .json_stream import stream_array
+from .json_stream import Unique, stream_array
 from .schemas import VQA, VQA_TEST
 from .tables import (
     PreparationError,
@@ -99,9 +99,10 @@ def read_questions(settings: Settings, split: str) -> dict[int, ImageQuestions]:
     """The questions of a split by image, in file order, without answers."""
     images: dict[int, ImageQuestions] = {}
     path = vqa_file(settings, f"v2_OpenEnded_mscoco_{_QUESTIONS[split]}_questions.json")
+    unique = Unique(path, "question_id")
     for entry in stream_array(path, "questions", ("image_id", "question_id", "question")):
         image = images.setdefault(entry["image_id"], ImageQuestions())
-        image.ids.append(entry["question_id"])
+        image.ids.append(unique(entry["question_id"]))
         image.texts.append(entry["question"])
     return images
 
@@ -115,9 +116,10 @@ def add_answers(
         PreparationError: a question is not annotated.
     """
     targets: dict[int, tuple[list[str], list[int], list[float]]] = {}
+    unique = Unique(path, "question_id")
     for annotation in stream_array(path, "annotations", ("question_id", "answers[].answer")):
         answers = (normalize(answer["answer"]) for answer in annotation["answers"])
-        targets[annotation["question_id"]] = soft_targets(answers, vocabulary)
+        targets[unique(annotation["question_id"])] = soft_targets(answers, vocabulary)
     answered: dict[int, ImageQuestions] = {}
     for image_id, image in images.items():
         for question_id, text in zip(image.ids, image.texts, strict=True):

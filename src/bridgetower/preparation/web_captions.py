@@ -1,32 +1,36 @@
-"""Conceptual Captions and SBU: millions of images from the web with one caption each, in numbered files."""
+"""Conceptual Captions, CC12M and SBU: millions of images from the web with one caption each, in numbered files."""
 
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice, zip_longest
+from functools import partial
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 import pyarrow as pa
 
+from ..datasets.shard_table import ShardTable, open_shards
 from .json_stream import stream_array
 from .schemas import CAPTIONS
 from .tables import (
     PreparationError,
+    Row,
     Settings,
     Table,
     caption_rows,
     list_images,
-    read_lines,
     shuffled,
 )
+from .text_files import open_text, read_lines
 
 logger = logging.getLogger(__name__)
 
 CC_SPLITS = ("val", "train")
-SBU_SPLITS = ("train",)
+SBU_SPLITS = CC12M_SPLITS = ("train",)
 _CC_TSV = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
 _CAPTION_NAMES, _LINK_NAMES = ("caption", "captions", "text", "title"), ("url", "urls", "image_url", "link", "image")
 _TEXTS_PER_ARRAY = 100_000
@@ -61,13 +65,14 @@ def read_tsv_captions(path: Path, raw: bool = False) -> PackedTexts:
         PreparationError: the file is missing, cannot be read as CSV, or begins with column names.
     """
     try:
-        with path.open(encoding="utf-8", newline="\n" if raw else "") as file:
-            _refuse_header(path, file.readline())
-            file.seek(0)
+        with io.TextIOWrapper(open_text(path), encoding="utf-8", newline="\n" if raw else "") as file:
+            first = file.readline()
+            _refuse_header(path, first)
+            lines = chain([first] if first else [], file)
             if raw:
-                return PackedTexts(line.rstrip("\r\n").partition("\t")[0] for line in file)
+                return PackedTexts(line.rstrip("\r\n").partition("\t")[0] for line in lines)
             csv.field_size_limit(_MAX_FIELD)
-            reader = csv.reader(file, delimiter="\t")
+            reader = csv.reader(lines, delimiter="\t")
             captions = PackedTexts(row[0] for row in reader if row and (len(row) > 1 or not row[0].isspace()))
             if len(captions) < reader.line_num:
                 logger.warning(
@@ -78,13 +83,13 @@ def read_tsv_captions(path: Path, raw: bool = False) -> PackedTexts:
                     reader.line_num,
                 )
             return captions
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
+    except (OSError, csv.Error) as error:
         raise PreparationError(f"{path}: cannot be read as tab-separated text: {error}") from error
 
 
 def _refuse_header(path: Path, line: str) -> None:
     """Refuse column names in the first line: every picture would get the caption of the row before its own."""
-    names = [name.strip().strip("\ufeff\"").lower() for name in line.split("\t")]
+    names = [name.strip().strip("\"").lower() for name in line.split("\t")]
     if len(names) > 1 and names[0] in _CAPTION_NAMES and names[1] in _LINK_NAMES:
         raise PreparationError(
             f"{path}: line 1 holds column names ({line.strip()!r}), which would shift every caption by a row; "
@@ -101,6 +106,30 @@ def cc_tables(settings: Settings) -> Iterator[Table]:
             yield _pair_table(settings, name, split, pairs, f"images_{split}")
         else:
             yield _cc_table(settings, name, split)
+
+
+def cc12m_tables(settings: Settings) -> Iterator[Table]:
+    """`cc12m_N`, one file for each tar shard of img2dataset; broken samples are named and left out."""
+    folder = settings.search("cc12m") or settings.find(".")
+    paths = sorted(folder.glob("*.tar"))
+    if not paths:
+        raise PreparationError(
+            f"{folder}: no .tar shards in it; cc12m.tsv holds links, download their images with img2dataset "
+            "--output_format webdataset (docs/data.md)"
+        )
+    for number, path in enumerate(paths):
+        try:
+            (shard,) = open_shards([path], path.name)
+        except ValueError as error:
+            raise PreparationError(str(error)) from error
+        samples = [str(sample) for sample in range(shard.num_rows)]
+        yield Table(f"cc12m_{number}", CAPTIONS, samples, partial(_shard_row, shard), variant=path.name)
+
+
+def _shard_row(shard: ShardTable, sample: str) -> Row:
+    row = int(sample)
+    values = {"caption": shard.value("caption", row), "image_id": shard.value("image_id", row), "split": "train"}
+    return Row((shard.value("image", row),), values)
 
 
 def sbu_tables(settings: Settings) -> Iterator[Table]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..datasets.soundness import forget_checksums, record_checksums
 from ..files import write_beside
 from ..progress import progress_bar
 from .arrow_input import open_arrow
@@ -41,8 +42,6 @@ class Written:
 @contextmanager
 def arrow_file(path: Path, schema: pa.Schema) -> Iterator[pa.ipc.RecordBatchFileWriter]:
     """A writer whose file appears under its name only when it is complete."""
-    for leftover in path.parent.glob(f".{path.name}.*.partial"):  # of a run that was killed
-        leftover.unlink()
     with write_beside(path) as beside, pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         yield writer
 
@@ -124,7 +123,9 @@ def write_table(
             rows = _matching_rows(path, plan)
             yield Written(path, rows, missing + len(items) - rows, kept=True)
         else:
+            forget_checksums(path.parent, path.name)
             rows = _write_file(table, items, path, plan, reader, skip_bad, progress)
+            record_checksums(path.parent, path.name)
             yield Written(path, rows, missing + len(items) - rows)
         missing = 0  # counted with the first file
 

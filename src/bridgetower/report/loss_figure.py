@@ -33,13 +33,15 @@ def plot_loss_curves(runs: Mapping[str, Mapping[str, Curve]], path: Path) -> Non
     for (title, curves), (losses, accuracies) in zip(runs.items(), grid.T, strict=True):
         color_of: dict[str, str] = {}
         _draw(losses, {name: curve for name, curve in curves.items() if _is_loss(name)}, color_of)
-        _draw(accuracies, _measures(curves), color_of)
+        measures = _measures(curves)
+        _draw(accuracies, measures, color_of)
         losses.set_title(title, fontsize=13, fontweight="bold", color=INK, loc="left")
         losses.set_ylabel("loss", color=INK)
         losses.set_ylim(bottom=0)
         recalls = any(name.endswith(_PERCENTAGES) for name in curves)
         accuracies.set_ylabel("recall" if recalls else "accuracy", color=INK)
-        accuracies.set_ylim(0, 1.03)
+        lowest = min((value for curve in measures.values() for value in curve.values), default=0.0)
+        accuracies.set_ylim(min(0.0, 1.03 * lowest), 1.03)  # correlations may be negative
         accuracies.set_xlabel("step", color=INK)
         accuracies.sharex(losses)
     save_figure(figure, path)

@@ -17,6 +17,7 @@ from bridgetower.report.accuracy import AnsweredQuestion
 from bridgetower.report.figure import FAINT, INK, RIGHT, WRONG, new_figure, save_figure
 
 from ..picture_formats import open_picture_file
+from ..picture_reading import to_eight_bits
 
 _COLUMNS = 6
 _SHORT_SIDE = 256
@@ -110,8 +111,8 @@ def _read_image(table: ArrowTable, row: int) -> np.ndarray:
     """(H, W, 3) bytes, large enough that drawing does not blur the pixels of a small image."""
     try:
         with open_picture_file(io.BytesIO(table.image_bytes("image", row) or b"")) as file:
-            image = file.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
+            image = to_eight_bits(file).convert("RGB")
+    except (OSError, ValueError, UnidentifiedImageError) as error:
         raise ValueError(f"{table.path} row {row}: the image cannot be read ({error}); make the file again") from error
     factor = -(-_SHORT_SIDE // min(image.size))
     return np.asarray(image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ..files import locked_folder
 from .identity import same_model
 from .vector_files import Made
 
@@ -21,7 +22,6 @@ __all__ = ["APPROXIMATE_ABOVE", "Entry", "PictureIndex"]
 
 _TABLE = "pictures"
 _METADATA = "bridgetower"
-_LOCK = "index.lock"
 #: Above so many vectors they are grouped, and a query reads the nearest groups only.
 APPROXIMATE_ABOVE = 100_000
 #: Of the groups that a query reads: at least so many, and at least this share of all.
@@ -90,8 +90,13 @@ class PictureIndex:
         return lancedb.connect(str(self.place))
 
     def _open(self) -> None:
-        self._table = self._connect().open_table(_TABLE)
-        stored = json.loads((self._table.schema.metadata or {}).get(_METADATA.encode(), b"{}"))
+        try:
+            self._table = self._connect().open_table(_TABLE)
+            stored = json.loads((self._table.schema.metadata or {}).get(_METADATA.encode(), b"{}"))
+        except (RuntimeError, ValueError) as error:  # of LanceDB
+            reason = str(error).splitlines()[0][:200]
+            raise ValueError(f"{self.place} is an index that cannot be read ({reason}); remove it and make it again"
+                             ) from error
         if "made" not in stored:
             raise ValueError(f"{self.place} holds a table that is no index of bridgetower; name another folder")
         self.made, self.model = Made(**stored["made"]), stored["model"]
@@ -111,27 +116,13 @@ class PictureIndex:
         """Hold the index against other writers; readers may go on.
 
         Raises:
-            BlockingIOError: another process is writing.
+            FolderInUseError: another process is writing.
+            FileExistsError: there is a file where the folder should be.
         """
-        from filelock import FileLock, Timeout
-
-        is_new = not self.place.exists()
-        self.place.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.place / _LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise BlockingIOError(f"{self.place} is being written by another process; try again when it is done"
-                                  ) from None
-        try:
+        if self.place.is_file():
+            raise FileExistsError(f"{self.place} is a file; name a folder for the index")
+        with locked_folder(self.place):
             yield
-        finally:
-            if is_new and self._table is None:
-                (self.place / _LOCK).unlink(missing_ok=True)
-            lock.release()
-            if is_new and self._table is None and not any(path.name != _LOCK for path in self.place.iterdir()):
-                (self.place / _LOCK).unlink(missing_ok=True)
-                self.place.rmdir()
 
     def entries(self) -> Iterator[Entry]:
         """All pictures."""

@@ -12,9 +12,11 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from PIL import Image, ImageOps
 
+from ..picture_reading import to_eight_bits
 from ..pipelines.pictures import UnreadablePictureError, open_picture
 from .batch_worker import BatchWorker, QueueFullError
 from .payloads import (
@@ -22,6 +24,7 @@ from .payloads import (
     Answers,
     AskRequest,
     ClassifyRequest,
+    ExplainRequest,
     FillRequest,
     Health,
     MatchRequest,
@@ -101,11 +104,20 @@ def build_application(model: ServedModel, limits: Limits | None = None) -> FastA
     app = FastAPI(title="BridgeTower", version="1", lifespan=lifespan, redoc_url=None,
                   description=f"The model {model.name}. Served: {', '.join(model.tasks)}.")
     app.add_middleware(BodyLimit, limits=service.limits)
+    app.add_exception_handler(RequestValidationError, _refuse)
     _count_requests(app, service)
     _add_page(app, service)
     _add_tasks(app, service)
+    _add_explain(app, service)
     _add_search(app, service)
     return app
+
+
+def _refuse(_: Request, error: Exception) -> Response:
+    """What is wrong with a body, without repeating it: a picture is large, and a NaN cannot be written as JSON."""
+    assert isinstance(error, RequestValidationError)
+    found = [{name: one[name] for name in ("loc", "msg", "type")} for one in error.errors()]
+    return JSONResponse({"detail": found}, 422)
 
 
 def _count_requests(app: FastAPI, service: _Service) -> None:
@@ -126,9 +138,9 @@ def _add_page(app: FastAPI, service: _Service) -> None:
     @app.get("/health", summary="What is served")
     def health() -> Health:
         model = service.model
-        return Health(status="ok", model=model.name, tasks=model.tasks,
-                      classify_by=model.classify_by,
-                      indexed_pictures=0 if model.index is None else len(model.index))
+        return Health(status="ok", model=model.name, tasks=model.tasks, classify_by=model.classify_by,
+                      indexed_pictures=0 if model.index is None else len(model.index),
+                      can_rerank=model.can_rerank, max_bytes=service.limits.max_bytes)
 
     @app.get("/metrics", response_class=PlainTextResponse, summary="Counters for Prometheus")
     def metrics() -> str:
@@ -171,6 +183,23 @@ def _add_tasks(app: FastAPI, service: _Service) -> None:
         return Answers(results=[[Answer(**one) for one in result] for result in found])
 
 
+def _add_explain(app: FastAPI, service: _Service) -> None:
+    model = service.model
+
+    @app.post("/explain", response_class=Response, summary="Draw where the model looks, as a PNG",
+              responses={200: {"content": {"image/png": {}}}})
+    async def explain(body: ExplainRequest) -> Response:
+        if not model.explains:
+            raise HTTPException(404, f"{model.name} cannot be explained; served: {', '.join(model.tasks)}")
+        service._check_texts([body.text, body.answer or ""])
+        picture = await service.picture(body.image)
+        try:  # of a kind of its own: an error must not meet other requests
+            content = await service.wait(object(), model.explain, (picture, body.text, body.answer))
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        return Response(content, media_type="image/png")
+
+
 def _add_search(app: FastAPI, service: _Service) -> None:
     model = service.model
 
@@ -202,8 +231,9 @@ def _add_search(app: FastAPI, service: _Service) -> None:
         except UnreadablePictureError:
             raise HTTPException(404, "the picture is not there any more") from None
         assert isinstance(image, Image.Image)
-        small = ImageOps.contain(image.convert("RGB"), (_THUMBNAIL, _THUMBNAIL)) if max(image.size) > _THUMBNAIL \
-            else image.convert("RGB")
+        small = to_eight_bits(image).convert("RGB")
+        if max(small.size) > _THUMBNAIL:
+            small = ImageOps.contain(small, (_THUMBNAIL, _THUMBNAIL))
         stream = io.BytesIO()
         small.save(stream, "JPEG", quality=88)
         return Response(stream.getvalue(), media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})

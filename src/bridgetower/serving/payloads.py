@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-__all__ = ["Answer", "Answers", "AskRequest", "ClassifyRequest", "FillRequest", "Health", "MatchRequest",
-           "SearchRequest", "SearchResult", "SearchResults"]
+__all__ = ["Answer", "Answers", "AskRequest", "ClassifyRequest", "ExplainRequest", "FillRequest", "Health",
+           "MatchRequest", "SearchRequest", "SearchResult", "SearchResults"]
 
 _IMAGE = Field(description="The bytes of a picture as base64, or a data: URL.", min_length=1)
 
@@ -39,6 +39,14 @@ class ClassifyRequest(BaseModel):
     image: str = _IMAGE
     labels: list[str] = Field([], description="Classes as words.", examples=[["circle", "square"]])
     text: str | None = Field(None, description="For models of entailment and of own classes.")
+
+
+class ExplainRequest(BaseModel):
+    """A picture and the question or sentence about it that is to be explained."""
+
+    image: str = _IMAGE
+    text: str = Field(description="With `<mask>` for the head of masked words.", examples=["what color is the circle?"])
+    answer: str | None = Field(None, description="What to explain, instead of the model's own answer.")
 
 
 class SearchRequest(BaseModel):
@@ -87,3 +95,5 @@ class Health(BaseModel):
     tasks: list[str]
     classify_by: str | None = Field(description="What /classify reads with a picture: labels, text, or image alone.")
     indexed_pictures: int
+    can_rerank: bool = Field(description="Whether /search takes `rerank`.")
+    max_bytes: int = Field(description="Size of the largest request that is read.")

@@ -49,7 +49,10 @@ class Limits:
 
 
 class BodyLimit:
-    """ASGI middleware that reads a body as a whole, and refuses one that is too large (413) or too slow (408)."""
+    """ASGI middleware that reads a body as a whole, and refuses one that is too large (413) or too slow (408).
+
+    What goes beyond the limit is read and thrown away: most clients see an answer only after they have sent everything.
+    """
 
     def __init__(self, app: Any, limits: Limits) -> None:
         self.app, self.limits = app, limits
@@ -59,15 +62,18 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self.app(scope, receive, send)
             return
+        body, is_late = _Body(self.limits.max_bytes), False
         try:
-            body = await asyncio.wait_for(self._read(receive), self.limits.body_seconds)
+            await asyncio.wait_for(body.read(receive), self.limits.body_seconds)
         except asyncio.TimeoutError:
-            await _refuse(send, 408, f"the request did not arrive within {self.limits.body_seconds:g} seconds")
+            is_late = True
+        if body.is_abandoned:
             return
-        except _TooLargeError:
+        if body.size > self.limits.max_bytes:
             await _refuse(send, 413, f"the request has more than {self.limits.max_bytes} bytes")
             return
-        if body is None:  # the client has gone
+        if is_late:
+            await _refuse(send, 408, f"the request did not arrive within {self.limits.body_seconds:g} seconds")
             return
         sent = False
 
@@ -76,26 +82,39 @@ class BodyLimit:
             if sent:
                 return await receive()
             sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
+            return {"type": "http.request", "body": b"".join(body.parts), "more_body": False}
 
         await self.app(scope, replay, send)
 
-    async def _read(self, receive: Receive) -> bytes | None:
-        parts, size = [], 0
-        while True:
+
+class _Body:
+    """A body as it arrives.
+
+    Attributes:
+        parts: what has arrived; nothing once it is too large.
+        size: of all that has arrived.
+        is_abandoned: whether the client has gone before the end.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.parts: list[bytes] = []
+        self.size, self.is_abandoned = 0, False
+
+    async def read(self, receive: Receive) -> None:
+        """Read to the end."""
+        more = True
+        while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return None
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self.limits.max_bytes:
-                raise _TooLargeError
-            if not message.get("more_body"):
-                return b"".join(parts)
-
-
-class _TooLargeError(Exception):
-    pass
+                self.is_abandoned = True
+                return
+            part, more = message.get("body", b""), message.get("more_body", False)
+            self.size += len(part)
+            if self.size <= self.max_bytes:
+                self.parts.append(part)
+            else:
+                self.parts.clear()
 
 
 async def _refuse(send: Send, status: int, detail: str) -> None:

@@ -8,8 +8,12 @@ from typing import Any
 
 from PIL import Image
 
+from ..explain import explain
+from ..explain.explained_model import find_head
+from ..explain.explanation_figure import explanation_png
 from ..pipelines.base_pipeline import Pipeline
 from ..pipelines.engine import Device, open_engines
+from ..pipelines.explaining import explained_engine
 from ..pipelines.factory import PIPELINES
 from ..pipelines.image_text_matching import ImageTextMatchingPipeline
 from ..search.identity import probe
@@ -66,7 +70,7 @@ class ServedModel:
         paths = {"ask": "visual-question-answering", "match": "image-text-matching", "fill": "fill-mask"}
         served = [path for path, task in paths.items() if task in self.pipelines]
         served += ["classify"] * (self.classify_by is not None)
-        return served + ["search"] * (self.index is not None)
+        return served + ["search"] * (self.index is not None) + ["explain"] * self.explains
 
     @property
     def classify_by(self) -> str | None:
@@ -74,6 +78,35 @@ class ServedModel:
         ways = {"labels": "zero-shot-image-classification", "text": "image-text-classification",
                 "image": "image-classification"}
         return next((way for way, task in ways.items() if task in self.pipelines), None)
+
+    @property
+    def explains(self) -> bool:
+        """Whether what it says of a picture and a text can be explained."""
+        try:
+            find_head(self._explained_engine(""))
+        except ValueError:
+            return False
+        return True
+
+    def _explained_engine(self, text: str) -> Any:
+        return explained_engine({task: pipe.engine for task, pipe in self.pipelines.items()}, text, self.name)
+
+    def explain(self, requests: Sequence[tuple[Image.Image, str, str | None]]) -> list[bytes]:
+        """Pictures that explain answers, as PNGs.
+
+        Args:
+            requests: for each its picture, its text, and the answer to explain or None.
+
+        Raises:
+            ValueError: a text or an answer that cannot be explained.
+        """
+        return [explanation_png(explain(self._explained_engine(text), picture, text, answer))
+                for picture, text, answer in requests]
+
+    @property
+    def can_rerank(self) -> bool:
+        """Whether what was found can be ordered by how well it matches the words."""
+        return self._matching is not None
 
     def runner(self, task: str, **options: Any) -> Callable[[Sequence[list[tuple[Image.Image, str]]]], list[Any]]:
         """A function from batches of requests, each of them pairs of a picture and a text, to their results."""
@@ -108,7 +141,7 @@ class ServedModel:
         """
         embed: Any = self.pipelines["feature-extraction"]
         assert self.index is not None
-        return [search(self.index, embed, text, image, top, rerank, self._match if self._matching else None)
+        return [search(self.index, embed, text, image, top, rerank, self._match if self.can_rerank else None)
                 for text, image, top, rerank in requests]
 
     def _match(self, images: Sequence[str], text: str) -> list[float | None]:

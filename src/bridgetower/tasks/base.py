@@ -150,7 +150,8 @@ class Task:
             draw_false_image=int("itm" in self.objectives(experiment.task)),
             draw_false_text=self.num_false_texts(experiment.task), debug_limit=settings.debug_limit,
             clean_splits=settings.clean_splits, vqa_extra_train_tables=settings.vqa_extra_train_tables,
-            max_unreadable_images=settings.max_unreadable_images)
+            max_unreadable_images=settings.max_unreadable_images, scale_16bit=settings.scale_16bit,
+            apply_exif=settings.apply_exif, num_channels=experiment.num_channels)
         return build_dataset(settings.datasets, split, data_root, options)
 
     def labels(self, experiment: Experiment, datasets: Mapping[str, Any], data_root: str,

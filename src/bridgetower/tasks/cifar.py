@@ -32,4 +32,4 @@ class Cifar(SingleTowerTask):
         """Open a split; nothing is drawn at random."""
         settings = experiment.data
         return CifarDataset(settings.datasets[0], split, data_root, settings.image_size, settings.eval_transform,
-                            settings.debug_limit)
+                            settings.debug_limit, experiment.num_channels)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..config import BridgeTowerConfig
-from ..datasets import AnswerVocabulary, DatasetOptions, build_dataset
+from ..datasets import AnswerVocabulary, ArrowTable, DatasetOptions, build_dataset
 from ..datasets.specs import Split
+from ..datasets.table_values import check_answer_labels
 from ..experiment import Experiment, SettingsError
 from ..modules import BridgeTowerForQuestionAnswering
 from .base import Batch, Labels, Task
@@ -55,10 +56,14 @@ class VisualQuestionAnswering(Task):
             raise FileNotFoundError(f"{error}. The tables of training and validation are read for the answers, whose "
                                     "names the checkpoint does not hold") from None
         answers = AnswerVocabulary.from_datasets(*needed)
+        count = experiment.task.num_labels or answers.num_answers
+        for table in (table for dataset in needed for source in dataset.sources for table in source.tables):
+            if isinstance(table, ArrowTable):
+                check_answer_labels(table, count)
         if experiment.task.num_labels and answers.num_answers < experiment.task.num_labels:
             logger.warning("the tables have %d answers, the classifier %d as task.num_labels says; the others are "
                            "never right", answers.num_answers, experiment.task.num_labels)
-        return Labels(experiment.task.num_labels or answers.num_answers, answers)
+        return Labels(count, answers)
 
     def update(self, metrics: Metrics, batch: Batch, output: Any, tables: Sequence[str] = ()) -> None:
         """Add the loss and the score of the chosen answers; nothing for questions without answers."""

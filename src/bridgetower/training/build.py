@@ -15,13 +15,15 @@ from ..datasets import Collator
 from ..experiment import Experiment, SettingsError
 from ..inputs.processor import BridgeTowerImageProcessor, BridgeTowerProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
+from ..inputs.transforms import build_transform
 from ..modules import BridgeTowerPretrainedModel, load_into
-from ..modules.loading import HEADS
+from ..modules.loading import HEADS, check_size
+from ..one_channel import MeanAndStd
 from ..tasks import TASKS, Labels, Task
 from .arguments import BridgeTowerTrainingArguments
 from .model_config import build_config
 
-__all__ = ["Data", "Weights", "build_data", "build_model", "build_processor", "check_run"]
+__all__ = ["Data", "Weights", "build_data", "build_model", "build_processor", "check_run", "folded_normalization"]
 
 logger = logging.getLogger(__name__)
 
@@ -140,9 +142,15 @@ def build_processor(experiment: Experiment, task: Task, tokenizer: BridgeTowerTo
     if tokenizer is not None and not task.reads_images:
         return tokenizer
     try:
-        images = BridgeTowerImageProcessor.for_transform(settings.eval_transform, settings.image_size)
+        images = BridgeTowerImageProcessor.for_transform(settings.eval_transform, settings.image_size,
+                                                         num_channels=experiment.num_channels)
     except (KeyError, ValueError) as error:
         raise SettingsError(f"{experiment.source}: data.eval_transform: {error.args[0]}") from None
+    try:
+        images.scale_16bit = settings.scale_16bit or images.scale_16bit
+    except ValueError as error:
+        raise SettingsError(f"{experiment.source}: data.{error.args[0]}") from None
+    images.apply_exif = bool(settings.apply_exif)
     return images if tokenizer is None else BridgeTowerProcessor(images, tokenizer)
 
 
@@ -165,22 +173,32 @@ def build_model(experiment: Experiment, task: Task, tokenizer: BridgeTowerTokeni
         ValueError: when the checkpoint does not fit; the message says which keys.
     """
     config = build_config(experiment, tokenizer, data.labels.count, weights.config if weights else None, task)
+    if weights is not None:
+        check_size(config, sum(value.size for value in weights.tensors.values()), weights.source)
     model = task.model(config)
     model.config.name_labels(data.labels.names.answers)
     if weights is not None:
-        _load(model, weights, new_heads, new_classifier)
+        _load(model, weights, new_heads, new_classifier, folded_normalization(experiment))
     task.freeze(model, experiment.task)
     return model
 
 
-def _load(model: BridgeTowerPretrainedModel, weights: Weights, new_heads: bool, new_classifier: bool) -> None:
+def folded_normalization(experiment: Experiment) -> MeanAndStd:
+    """What the patches of a model with one channel contain: the normalisation of the run's transform for three."""
+    transform = build_transform(experiment.data.eval_transform, experiment.data.image_size)
+    return transform.normalization.mean, transform.normalization.std
+
+
+def _load(model: BridgeTowerPretrainedModel, weights: Weights, new_heads: bool, new_classifier: bool,
+          normalization: MeanAndStd) -> None:
     """Fill a model; say which of its heads begin with random weights."""
     tensors = weights.tensors
     if new_heads and not new_classifier:
         _check_classes(model, weights)
     if new_classifier:
         tensors = {name: value for name, value in tensors.items() if not name.startswith("classifier.")}
-    report = load_into(model, tensors, weights.source, may_miss=HEADS if new_heads else ())
+    report = load_into(model, tensors, weights.source, may_miss=HEADS if new_heads else (),
+                       normalization=normalization)
     heads = sorted({name.split(".")[0] for name in report.new})
     if heads:
         logger.warning("%s has no weights for %s: %s at random", weights.source, ", ".join(heads),

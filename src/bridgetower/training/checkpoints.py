@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
@@ -14,7 +13,7 @@ from typing import Any
 from ..conversion.errors import CheckpointError
 from ..conversion.readers.checked_pickle import check_pickle
 from ..experiment import SettingsError
-from ..files import write_json
+from ..files import file_hash, write_json
 from .trainer_state import training_state
 
 __all__ = ["MANIFEST", "check_checkpoint", "check_file", "checkpoints_by_step", "complete_checkpoints",
@@ -34,14 +33,6 @@ def _optimizer_files(shards: int) -> tuple[str, ...]:
     return ("optimizer.pdopt",) if shards == 1 else tuple(f"optimizer.shard{i:02d}.pdopt" for i in range(shards))
 
 
-def _hash(file: Path) -> str:
-    digest = hashlib.sha256()
-    with open(file, "rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def write_manifest(checkpoint: Path, samples_per_update: int) -> None:
     """Complete a checkpoint.
 
@@ -49,7 +40,7 @@ def write_manifest(checkpoint: Path, samples_per_update: int) -> None:
         checkpoint: the folder, with all other files.
         samples_per_update: total batch of the run.
     """
-    files = {file.name: {"size": file.stat().st_size, "sha256": _hash(file)}
+    files = {file.name: {"size": file.stat().st_size, "sha256": file_hash(file)}
              for file in sorted(checkpoint.iterdir()) if file.is_file() and file.name != MANIFEST}
     write_json(checkpoint / MANIFEST, {"samples_per_update": samples_per_update, "files": files})
 
@@ -176,7 +167,7 @@ def check_checkpoint(checkpoint: Path, shards: int = 1) -> None:
         if not file.is_file():
             raise FileNotFoundError(f"{checkpoint} lacks {name}: training cannot go on from it; choose another "
                                     "checkpoint, or start from its weights with --checkpoint_path")
-        if file.stat().st_size != entry["size"] or _hash(file) != entry["sha256"]:
+        if file.stat().st_size != entry["size"] or file_hash(file) != entry["sha256"]:
             raise SettingsError(f"{file} is not what the checkpoint was completed with; resume from another one")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..config import BridgeTowerConfig, tower_settings
@@ -11,7 +12,7 @@ from ..inputs.tokenizer import BridgeTowerTokenizer
 from ..known import IMAGE_TOWERS, TEXT_TOWERS, KnownTower, nearest
 from ..tasks import Task, get_task
 
-__all__ = ["build_config"]
+__all__ = ["build_config", "with_model_channels"]
 
 #: Name of a tower in the model section -> its section, and the towers that are known by a name.
 _NAMED_TOWERS: dict[str, tuple[str, Mapping[str, KnownTower]]] = {
@@ -49,6 +50,25 @@ def _bare_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None,
     return BridgeTowerConfig.from_settings({**settings, "text_config": text, "vision_config": vision}, stored)
 
 
+def with_model_channels(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None,
+                        stored: BridgeTowerConfig | None) -> Experiment:
+    """The experiment with the number of channels that its model reads, see `build_config`.
+
+    Raises:
+        SettingsError: settings that no model can have, or channels that no picture has.
+    """
+    try:
+        channels = _bare_config(experiment, tokenizer, stored).vision_config.num_channels
+    except SettingsError:
+        raise
+    except ValueError as error:
+        raise SettingsError(f"{experiment.source}: {error}") from None
+    if channels not in (1, 3):
+        raise SettingsError(f"{experiment.source}: vision_config.num_channels={channels}: pictures have 3 channels, or "
+                            "1 if they are grey")
+    return replace(experiment, num_channels=channels)
+
+
 def build_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None, num_labels: int | None,
                  stored: BridgeTowerConfig | None = None, task: Task | None = None) -> BridgeTowerConfig:
     """The configuration of the run's model.
@@ -80,4 +100,9 @@ def build_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None,
             f"{source}: data.tokenizer={experiment.data.tokenizer!r} has {tokenizer.vocab_size} words and padding id "
             f"{tokenizer.pad_token_id}, the text tower {text.vocab_size} and {text.pad_token_id}; use the tokenizer "
             "that the tower was trained with")
+    positions = text.max_position_embeddings - (text.pad_token_id + 1 if text.kind == "roberta" else 0)
+    if tokenizer is not None and experiment.data.max_text_len > positions:
+        raise SettingsError(f"{source}: data.max_text_len={experiment.data.max_text_len} is more than the {positions} "
+                            "positions of the text tower; use a smaller one, or a larger "
+                            "model.text_config.max_position_embeddings")
     return (task or get_task(experiment.task)).model_config(base, experiment.task, num_labels)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..exits import guarded
 from ..files import locked_folder, write_json
 from ..runtime import die_with_launcher, exit_together, log_to_console, shorten_paddlenlp_log, tune_cpu
 from .flags import short_help
@@ -25,6 +26,8 @@ __all__ = ["main", "prepare", "run_program", "write_settings"]
 
 logger = logging.getLogger(__name__)
 
+PROGRAM = "train.py"
+
 
 def prepare(argv: list[str]) -> Callable[[], int]:
     """Check and build all that a command line asks for; what is returned does the work and gives the exit status.
@@ -37,13 +40,15 @@ def prepare(argv: list[str]) -> Callable[[], int]:
     from ..inputs.tokenizer import BridgeTowerTokenizer
     from ..tasks import get_task
     from .arguments import parse_arguments, report_rates
-    from .build import Weights, build_data, build_model, build_processor, check_run
-    from .checkpoint_settings import with_checkpoint_settings
+    from .build import Weights, build_data, build_model, build_processor, check_run, folded_normalization
+    from .checkpoint_settings import with_checkpoint_settings, with_table_settings
+    from .model_config import with_model_channels
     from .resuming import checkpoint_to_resume
     from .towers import load_towers
     from .trainer import BridgeTowerTrainer
 
     args, experiment = parse_arguments(argv)
+    experiment = with_table_settings(experiment, args.data_root)
     experiment = with_checkpoint_settings(experiment, args.checkpoint_path)
     report_rates(args, experiment)
     task = get_task(experiment.task)
@@ -53,15 +58,16 @@ def prepare(argv: list[str]) -> Callable[[], int]:
     wanted = {"train": args.do_train, "val": args.do_eval, "test": args.do_predict}
     splits = [split for split, is_wanted in wanted.items() if is_wanted]
     tokenizer = BridgeTowerTokenizer.from_pretrained(experiment.data.tokenizer) if task.reads_text else None
-    processor = build_processor(experiment, task, tokenizer)
     checkpoint = resume or args.checkpoint_path
     weights = Weights.read(checkpoint) if checkpoint else None
+    experiment = with_model_channels(experiment, tokenizer, weights.config if weights else None)
+    processor = build_processor(experiment, task, tokenizer)
     data = build_data(experiment, task, splits, args.data_root, tokenizer, args.seed, weights)
     set_seed(args.seed)
     model = build_model(experiment, task, tokenizer, data, weights, new_heads=args.do_train and not resume,
                         new_classifier=args.new_classifier and not resume)
     if weights is None:
-        load_towers(model, args.image_tower, args.text_tower)
+        load_towers(model, args.image_tower, args.text_tower, folded_normalization(experiment))
     trainer = BridgeTowerTrainer(
         model, args=args, task=task, experiment=experiment, data_collator=data.train_collator,
         eval_collator=data.eval_collator, train_dataset=data.datasets.get("train"),
@@ -104,7 +110,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0; 2 when the command line, its files or its data cannot be used; 75 after a signal and a saved checkpoint.
+        0; 2 when the command line, its files or its data cannot be used; 70 after an error that nothing foresaw; 75
+        after a signal and a saved checkpoint.
     """
     argv = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & {*argv}:
@@ -113,25 +120,24 @@ def main(argv: list[str] | None = None) -> int:
     log_to_console()
     tune_cpu()
     shorten_paddlenlp_log()
+    from ..experiment import SettingsError
+
+    runs: list[Callable[[], int]] = []
+    status = guarded(PROGRAM, lambda: runs.append(prepare(argv)) or 0)  # type: ignore[func-returns-value]
+    # Once it trains, a ValueError is no longer about what the user wrote.
+    known = (SettingsError, OSError, MemoryError)
+    return status or guarded(PROGRAM, lambda: _without_loader_traceback(runs[0]), known)
+
+
+def _without_loader_traceback(run: Callable[[], int]) -> int:
+    """Run, and of an error that a loader process hands over with its whole traceback keep the message alone."""
     from ..datasets import UnreadableImageError
     from ..experiment import SettingsError
 
     try:
-        run = prepare(argv)
-    except (ValueError, KeyError, OSError) as error:
-        return _fail(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    try:
         return run()
     except UnreadableImageError as error:
-        # A loader process hands over its whole traceback; the message is what follows the name of the error.
-        return _fail(str(error).strip().rpartition(f"{UnreadableImageError.__name__}: ")[2])
-    except (SettingsError, OSError) as error:
-        return _fail(error)
-
-
-def _fail(message: object) -> int:
-    print(f"train.py: error: {' '.join(str(message).split())}", file=sys.stderr)
-    return 2
+        raise SettingsError(str(error).strip().rpartition(f"{UnreadableImageError.__name__}: ")[2]) from error
 
 
 def run_program() -> None:

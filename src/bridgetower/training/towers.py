@@ -10,6 +10,7 @@ from typing import Any
 
 from ..conversion import hub_name, load_weights
 from ..modules import BridgeTowerPretrainedModel, load_into
+from ..one_channel import CLIP_MEAN, CLIP_STD, MeanAndStd
 
 __all__ = ["load_towers"]
 
@@ -24,7 +25,8 @@ _HIDDEN_SETTINGS = ("kind", "num_attention_heads", "hidden_act", "pad_token_id")
 
 
 def load_towers(model: BridgeTowerPretrainedModel, image_tower: str | os.PathLike[str] | None = None,
-                text_tower: str | os.PathLike[str] | None = None) -> None:
+                text_tower: str | os.PathLike[str] | None = None,
+                normalization: MeanAndStd = (CLIP_MEAN, CLIP_STD)) -> None:
     """Put the weights of single towers into a model and say which towers stay random.
 
     The position table of the image tower is resized to the model's image size. Blocks above the depth of the model's
@@ -36,6 +38,7 @@ def load_towers(model: BridgeTowerPretrainedModel, image_tower: str | os.PathLik
             of CLIP, ViT or DeiT, a name on the Hugging Face hub, or one of an experiment file such as `CLIP-ViT-B/16`;
             None leaves the tower as it is.
         text_tower: likewise, RoBERTa or BERT.
+        normalization: see `load_into`.
 
     Raises:
         FileNotFoundError: when there is nothing to load.
@@ -48,7 +51,7 @@ def load_towers(model: BridgeTowerPretrainedModel, image_tower: str | os.PathLik
         if source is not None and not has_part:
             raise ValueError(f"{flag} {source}: {type(model).__name__} has no {name}; leave the flag out")
         if source is not None:
-            _load_tower(model, part, source)
+            _load_tower(model, part, source, normalization)
         elif has_part:
             random.append((flag, name))
     if random:
@@ -61,7 +64,8 @@ def _stem(name: str) -> str:
     return name.removeprefix(_BASE_PREFIX)
 
 
-def _load_tower(model: BridgeTowerPretrainedModel, part: str, source: str | os.PathLike[str]) -> None:
+def _load_tower(model: BridgeTowerPretrainedModel, part: str, source: str | os.PathLike[str],
+                normalization: MeanAndStd) -> None:
     flag, name, section = _TOWERS[part]
     tensors, stored = load_weights(str(source) if os.path.exists(source) else hub_name(str(source)))
     tower = {_stem(key): value for key, value in tensors.items() if _stem(key).startswith(f"{part}.")}
@@ -75,7 +79,7 @@ def _load_tower(model: BridgeTowerPretrainedModel, part: str, source: str | os.P
         logger.warning("%s %s: only its lower %d blocks are used, as many as the model has", flag, source,
                        config.num_hidden_layers)
     others = [key for key, _ in model.named_parameters() if not _stem(key).startswith(f"{part}.")]
-    load_into(model, kept, f"{flag} {source}", may_miss=others, may_ignore=())
+    load_into(model, kept, f"{flag} {source}", may_miss=others, may_ignore=(), normalization=normalization)
 
 
 def _level(key: str) -> int:

@@ -189,7 +189,8 @@ class BridgeTowerTrainer(Trainer):
             self.train_dataset, args.per_device_train_batch_size, args.gradient_accumulation_steps, shuffle=True,
             drop_last=args.dataloader_drop_last, seed=args.seed, num_replicas=args.dataset_world_size,
             rank=args.dataset_rank, groups=getattr(self.train_dataset, "image_rows", None),
-            group_size=self.experiment.data.texts_per_image)
+            group_size=self.experiment.data.texts_per_image, shards=getattr(self.train_dataset, "shards", ()),
+            shuffle_buffer=self.experiment.data.shuffle_buffer)
         if not len(sampler):
             raise SettingsError(
                 f"--dataloader_drop_last drops everything: {len(self.train_dataset)} samples are fewer than the "

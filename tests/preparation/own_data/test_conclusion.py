@@ -34,7 +34,8 @@ def test_the_next_command_trains(kind: str, name: str, tmp_path: Path) -> None:
     output.mkdir()
     (output / "mine.json").write_text(json.dumps(description(kind)))
     result = subprocess.run(["bash", "-c", next_command(description(kind), output)], cwd=ROOT, text=True, check=True,
-                            capture_output=True, env={**os.environ, "DRY_RUN": "1", "PYTHON": sys.executable})
+                            capture_output=True, timeout=240, env={**os.environ, "DRY_RUN": "1",
+                                                                       "PYTHON": sys.executable})
     words = shlex.split(result.stdout)
     arguments, experiment = parse_arguments(words[words.index(str(ROOT / "train.py")) + 1:])
     assert arguments.data_root == str(output) and arguments.do_train and experiment.data.datasets == ("mine",)

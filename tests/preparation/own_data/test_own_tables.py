@@ -56,7 +56,8 @@ def test_captions_of_a_csv_file(tmp_path: Path, out: Path, capsys: pytest.Captur
     assert {row["split"] for row in table_rows(out, "val")} == {"val"}
     assert run("check", "--source", out) == 0
     captured = capsys.readouterr().out
-    assert "none" in captured and not [path for path in out.iterdir() if path.name.startswith(".")]
+    assert "none" in captured
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == [".checked.json"]
     command = next(line for line in captured.splitlines() if line.startswith("next: "))
     words = shlex.split(command)
     assert f"DATA_ROOT={out}" in words and words[-2:] == ["scripts/finetune.sh", "mine"]
@@ -244,7 +245,7 @@ def changed(row: int, column: str, value: str) -> list[list[Any]]:
         (changed(3, "text", " "), (), ["line 5: column 'text' is empty"], True),
         (changed(3, "label", ""), (), ["line 5: column 'label' is empty"], True),
         (changed(3, "label", "c"), ("--classes", "a", "b"), ["line 5: label 'c' is unknown", "Known: a, b"], True),
-        (changed(35, "label", "c"), (), ["label 'c' of the val split does not occur in the train split"], False),
+        (changed(35, "label", "c"), (), ["line 37: label 'c' of the val split does not occur in the train"], False),
         (changed(3, "split", "trian"), (), ["line 5: split 'trian' is unknown"], True),
         (changed(3, "split", ""), (), ["line 5: column 'split' is empty"], True),
         (changed(3, "id", "id1"), (), ["line 5: identifier 'id1' occurs a second time"], True),
@@ -298,6 +299,7 @@ def test_missing_pictures_are_counted_and_ten_are_named(
         (["file", "txt2"], "no column for 'text' (looked for caption, captions, text"),
         (["file", "texd"], "did you mean 'texd'? Its columns: file, texd; say which with --columns text=COLUMN"),
         (["url", "caption"], "holds links, not pictures; download them with img2dataset"),
+        (["a dog", "http://x/1.jpg"], "line 1 is a row, not the names of columns, and holds a link (http://x/1.jpg)"),
     ],
 )
 def test_missing_columns(

@@ -83,7 +83,7 @@ def test_names_of_numbered_classes(tmp_path: Path) -> None:
         ("x.csv", b"a,b\n1,2\n1,2,3\n", "line 3: 3 fields, but the header has 2"),
         ("x.csv", b"a,a\n1,2\n", "column 'a' occurs twice"),
         ("x.csv", b'a,b\n1,"2\n', "line 2: not valid CSV"),
-        ("x.csv", b"a,b\n1,\xff\n", "not UTF-8"),
+        ("x.csv", b"a,b\n1,\xff\n", "line 2: not UTF-8"),
         ("x.csv", b"", "no rows"),
         ("x.csv", b"a,b\n", "no rows"),
         ("x.json", b"[1]", "element 0: not a JSON object"),

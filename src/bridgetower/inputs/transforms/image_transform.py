@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from ...known import nearest
+from ...picture_reading import to_eight_bits
 from .geometry import HorizontalFlip, MinMaxResize, RandomResizedCrop, ResizeAndCrop, SquareResize
-from .normalize import CLIP, IMAGENET, INCEPTION, Normalization
+from .normalize import CLIP, GREY, IMAGENET, INCEPTION, Normalization
 from .randaugment import PILRandAugment
 from .randaugment_cv2 import CvRandAugment
 
@@ -42,14 +43,17 @@ class ImageTransform:
     def __call__(self, image: Image.Image, rng: np.random.Generator | None = None) -> np.ndarray:
         """The transformed picture, (3, S, S) float32 (for `pixelbert*` (3, H, W), both multiples of 32).
 
+        With the normalisation of grey it has one channel.
+
         Args:
-            image: a picture of any mode.
+            image: a picture of any mode; one of more than 8 bits per channel is scaled by the rule `full`.
             rng: source of randomness; required when `is_random`.
         """
         if rng is None:
             if self.is_random:
                 raise ValueError(f"transform {self.key!r} is random; pass it a numpy Generator")
             rng = _NO_RANDOMNESS
+        image = to_eight_bits(image)
         image = _as_mode(image, "RGBA" if self.keeps_alpha and _is_transparent(image) else "RGB")
         *steps, last = self.steps
         for step in steps:
@@ -113,20 +117,24 @@ _RECIPES: dict[str, _Recipe] = {
 TRANSFORM_KEYS: tuple[str, ...] = tuple(_RECIPES)
 
 
-def build_transform(key: str, image_size: int) -> ImageTransform:
+def build_transform(key: str, image_size: int, num_channels: int = 3) -> ImageTransform:
     """Build a named transform.
 
     Args:
         key: one of `TRANSFORM_KEYS`.
         image_size: S in pixels.
+        num_channels: 3, or 1 for the luminance alone, whose values from 0 to 1 are not normalised.
 
     Raises:
         KeyError: an unknown key.
-        ValueError: a size that is not positive.
+        ValueError: a size that is not positive, or another number of channels.
     """
     if key not in _RECIPES:
         known = ", ".join(TRANSFORM_KEYS)
         raise KeyError(f"unknown transform {key!r}{nearest(key, TRANSFORM_KEYS, cutoff=0.0)} Known: {known}")
     if image_size <= 0:
         raise ValueError(f"image_size={image_size} must be a positive number of pixels")
-    return _RECIPES[key](key, image_size)
+    if num_channels not in (1, 3):
+        raise ValueError(f"num_channels={num_channels} is not possible; a picture has 3 channels, or 1 if it is grey")
+    transform = _RECIPES[key](key, image_size)
+    return transform if num_channels == 3 else replace(transform, normalization=GREY)

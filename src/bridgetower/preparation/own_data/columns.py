@@ -104,10 +104,16 @@ def _guess(names: Sequence[str], columns: Sequence[str], taken: set[str]) -> str
 
 def _lacking(path: Path, task: str, field: str, columns: Sequence[str]) -> str:
     links = [column for column in columns if column.lower() in _LINKS]
+    rows = [column for column in columns if column.startswith(("http://", "https://"))]
+    if field == "image" and rows:
+        return (
+            f"{path}: line 1 is a row, not the names of columns, and holds a link ({rows[0]:.60}), not a picture; "
+            "download the pictures with img2dataset (docs/data.md) and give its .tar shards as --source"
+        )
     if field == "image" and links:
         return (
-            f"{path}: its column {links[0]!r} holds links, not pictures; download them with img2dataset and give its "
-            ".tar shards as --source"
+            f"{path}: its column {links[0]!r} holds links, not pictures; download them with img2dataset (docs/data.md) "
+            "and give its .tar shards as --source"
         )
     close = next((hint for name in _names(task, field) if (hint := nearest(name, columns)) != "."), ".")
     return (

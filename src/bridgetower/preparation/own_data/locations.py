@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from glob import glob
 from pathlib import Path
 
+from ...datasets.shard_paths import expand_paths
 from ..tables import PreparationError
 from .records import TEXT_FORMATS, Record, class_names, read_columns, read_records
 from .shards import read_shard, shard_columns
@@ -31,7 +31,7 @@ _TABLES = (*TEXT_FORMATS, ".parquet", ".arrow")
 #: JSON files that the `datasets` library writes beside its tables.
 _BOOKKEEPING = ("dataset_info.json", "dataset_dict.json", "state.json", "dataset_infos.json")
 _PART = re.compile(r"(?P<stem>.*)-(?P<number>\d+)-of-(?P<total>\d+)")
-_RANGE = re.compile(r"(.*)\{(\d+)\.\.(\d+)\}(.*)")
+_MAX_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -67,17 +67,13 @@ def find_sources(sources: Iterable[str]) -> list[SourceFile]:
 
 
 def _expand(source: str) -> list[Path]:
-    source = os.path.expanduser(source)
-    numbers = _RANGE.fullmatch(source)
-    if numbers:
-        before, first, last, after = numbers.groups()
-        names = [f"{before}{number:0{len(first)}}{after}" for number in range(int(first), int(last) + 1)]
-    else:
-        names = [source] if os.path.exists(source) else sorted(glob(source, recursive=True)) or [source]
-    paths = [Path(name) for name in names]
-    missing = next((path for path in paths if not path.exists()), None)
-    if missing is not None:
-        raise PreparationError(f"{missing}: no such file or folder; check --source")
+    paths = expand_paths(source)
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        more = f" (and {len(missing) - 1} more: {', '.join(missing[1:_MAX_NAMED])})" if len(missing) > 1 else ""
+        raise PreparationError(f"{missing[0]}: no such file or folder{more}; check --source")
+    if not paths:
+        raise PreparationError(f"{source}: its range is empty; write the smaller number first")
     return paths
 
 

@@ -81,13 +81,13 @@ def _check_splits(survey: Survey) -> None:
         if "train" in survey.splits and not splits["train"]:
             split = next(iter(splits))
             raise PreparationError(
-                f"label {label!r} of the {split} split does not occur in the train split; correct it, "
-                "or give rows of it to train"
+                f"{survey.first_rows[label, split]}: label {label!r} of the {split} split does not occur in the train "
+                "split; correct it, or give rows of it to train"
             )
 
 
 def _digest(request: Request, files: Sequence[SourceFile], plan: Plan) -> str:
-    """Stands for all that decides the tables."""
+    """Stands for all that decides the tables and their description."""
     sizes = [(file.path.name, file.path.stat().st_size, file.path.stat().st_mtime_ns, file.split) for file in files]
     decided = [
         request.name,
@@ -104,6 +104,8 @@ def _digest(request: Request, files: Sequence[SourceFile], plan: Plan) -> str:
         plan.answers,
         sizes,
     ]
+    if (request.scale_16bit, request.apply_exif) != ("full", False):
+        decided += [request.scale_16bit, request.apply_exif]
     return hashlib.sha256(json.dumps(decided).encode()).hexdigest()
 
 

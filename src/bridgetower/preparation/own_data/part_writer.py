@@ -16,7 +16,8 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from ...datasets.description import FORMAT, description_path
+from ...datasets.description import FORMAT, READING_SETTINGS, description_path
+from ...datasets.soundness import forget_checksums, record_checksums
 from ...files import write_json
 from ...progress import progress_bar
 from ..arrow_input import open_arrow
@@ -49,6 +50,8 @@ class Request:
     test_share: float = 0.1
     seed: int = 0
     shard_size: int = 10_000
+    scale_16bit: str = "full"
+    apply_exif: bool = False
     skip_bad: bool = False
     overwrite: bool = False
 
@@ -162,10 +165,13 @@ class PartWriter:
             )
         description = self._describe(counts)
         description_path(self.request.output, self.request.name).unlink(missing_ok=True)
-        for path in table_paths(self.request):
+        old = table_paths(self.request)
+        forget_checksums(self.request.output, *(path.name for path in old))
+        for path in old:
             path.unlink()
         for path, target in moves:
             path.rename(target)
+        record_checksums(self.request.output, *(target.name for _, target in moves))
         write_json(description_path(self.request.output, self.request.name), description)
         shutil.rmtree(self.work)
         return description
@@ -186,6 +192,7 @@ class PartWriter:
             "tables": {split: f"{self.request.name}_{split}" for split in used},
             "counts": {split: count.describe(self.plan) for split, count in used.items()},
             "columns": dict(self.plan.columns),
+            **self._reading(),
             "identifiers": self.plan.columns.get("id", self.plan.columns.get("image", "file and row")),
             "left_out": {
                 "bad_rows": self.survey.bad,
@@ -196,6 +203,12 @@ class PartWriter:
             "source": list(self.request.source),
             "plan": self.digest,
         }
+
+    def _reading(self) -> dict[str, Any]:
+        """How the pictures, which are stored as they are, are to be read."""
+        if "image" not in self.plan.columns:
+            return {}
+        return {name: getattr(self.request, name) for name in READING_SETTINGS}
 
 
 class SplitCounts:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import ijson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ...datasets.soundness import reading_problem
 from ..json_stream import read_json_lines, stream_array
 from ..tables import PreparationError
+from ..text_files import open_text
 
 ROWS_AT_ONCE = 64
 _COLUMNAR = (".parquet", ".arrow")
@@ -82,10 +86,9 @@ def _csv_records(path: Path) -> Iterator[Record]:
     csv.field_size_limit(_MAX_FIELD)
     number = 1
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_text(path), encoding="utf-8", newline="") as file:
             head = file.readline()
-            file.seek(0)
-            reader = csv.reader(file, delimiter=_delimiter(path, head), strict=True)
+            reader = csv.reader(chain([head], file), delimiter=_delimiter(path, head), strict=True)
             header = [name.strip() for name in next(reader, [])]
             repeated = {name for name in header if header.count(name) > 1}
             if repeated:
@@ -101,8 +104,6 @@ def _csv_records(path: Path) -> Iterator[Record]:
                 number = reader.line_num + 1
     except csv.Error as error:
         raise PreparationError(f"{path}, line {number}: not valid CSV ({error}); check its quotes") from error
-    except UnicodeDecodeError as error:
-        raise PreparationError(f"{path}: not UTF-8 after line {number - 1} ({error.reason}); convert it") from error
 
 
 def _delimiter(path: Path, head: str) -> str:
@@ -129,7 +130,7 @@ def _json_records(path: Path) -> Iterator[Record]:
 def _array_key(path: Path) -> str | None:
     """The key of the first array in a JSON file's object; None when the file is an array itself."""
     try:
-        with path.open("rb") as file:
+        with open_text(path) as file:
             starts = (prefix for prefix, event, _ in ijson.parse(file) if event == "start_array")
             first = next((prefix for prefix in starts if "." not in prefix), None)
     except ijson.JSONError:
@@ -147,10 +148,16 @@ TEXT_FORMATS: dict[str, Callable[[Path], Iterator[Record]]] = {
 }
 
 
+def _require_readable(path: Path) -> None:
+    if problem := reading_problem(path):
+        raise PreparationError(f"{path}: cannot be read ({problem}); download it again")
+
+
 def _schema(path: Path) -> pa.Schema:
     try:
         if path.suffix.lower() == ".parquet":
             return pq.read_schema(path)
+        _require_readable(path)
         with pa.memory_map(str(path)) as source:
             return _open(source).schema
     except (pa.ArrowInvalid, OSError) as error:

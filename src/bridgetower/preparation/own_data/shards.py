@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from ...datasets.shard_index import IMAGE_SUFFIXES, grouped_members, split_member_name
 from ..tables import PreparationError
 from .records import EMBEDDED, Record
 
-_IMAGES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
 _TEXTS = ("txt", "cls", "text", "caption")
 
 
@@ -26,7 +25,7 @@ def shard_columns(path: Path) -> list[str]:
     for _, record in zip(range(100), read_shard(path, True), strict=False):
         names.update(dict.fromkeys(record.values))
     if "image" not in names:
-        raise PreparationError(f"{path}: no pictures in it ({', '.join(_IMAGES)})")
+        raise PreparationError(f"{path}: no pictures in it ({', '.join(IMAGE_SUFFIXES)})")
     return list(names)
 
 
@@ -43,11 +42,9 @@ def read_shard(path: Path, without_bytes: bool = False) -> Iterator[Record]:
     count = 0
     try:
         with tarfile.open(path, "r:") as file:
-            members = (member for member in file if member.isfile())
-            for key, group in groupby(members, lambda member: _split_name(member.name)[0]):
-                yield _record(path, file, key, list(group), without_bytes)
+            for key, members in grouped_members(file):
+                yield _record(path, file, key, members, without_bytes)
                 count += 1
-                file.members = []  # type: ignore[attr-defined]  # or it would keep every header
     except (tarfile.TarError, OSError, EOFError) as error:
         raise PreparationError(f"{path}: cannot be read after sample {count} ({error}); download it again") from error
 
@@ -56,8 +53,8 @@ def _record(path: Path, file: tarfile.TarFile, key: str, members: list[tarfile.T
     where = f"{path}, sample {key}"
     values: dict[str, Any] = {"key": key}
     for member in members:
-        suffix = _split_name(member.name)[1]
-        if suffix in _IMAGES:
+        suffix = split_member_name(member.name)[1]
+        if suffix in IMAGE_SUFFIXES:
             values["image"] = {"bytes": EMBEDDED if without_bytes else _read(file, member), "path": member.name}
         elif suffix in _TEXTS:
             values[suffix] = _read(file, member).decode("utf-8", "surrogateescape").strip()
@@ -76,10 +73,3 @@ def _read(file: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     if len(data) != member.size:
         raise tarfile.ReadError(f"{member.name} is cut off")
     return data
-
-
-def _split_name(name: str) -> tuple[str, str]:
-    """Key and suffix of a member, which webdataset cuts at the first dot of the file name: `a/12` and `txt`."""
-    folder, _, base = name.rpartition("/")
-    stem, _, suffix = base.partition(".")
-    return f"{folder}/{stem}".lstrip("/"), suffix.lower()

@@ -26,6 +26,7 @@ class Survey:
         items: rows that can be used.
         splits: given splits and their rows; None counts rows without one.
         labels: classes and their rows by split.
+        first_rows: file and row where a class first occurs in a split.
         answers: answers and their rows, outside of a given test split.
         problems: what is wrong with rows, the first MAX_NAMED of `bad`.
         missing: pictures that are not on disk, the first MAX_NAMED of `num_missing`.
@@ -37,6 +38,7 @@ class Survey:
     items: int = 0
     splits: Counter[str | None] = field(default_factory=Counter)
     labels: dict[str, Counter[str | None]] = field(default_factory=dict)
+    first_rows: dict[tuple[str, str | None], str] = field(default_factory=dict)
     answers: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     bad: int = 0
@@ -52,6 +54,7 @@ class Survey:
         self.numeric_ids &= "id" in self.columns and item.identifier.isdecimal() and len(item.identifier) < 19
         if item.label is not None:
             self.labels.setdefault(item.label, Counter())[item.split] += 1
+            self.first_rows.setdefault((item.label, item.split), item.where)
         if item.split != "test":
             self.answers.update(answer for answer, _ in item.answers)
 
