@@ -16,10 +16,9 @@ ROOT = Path(bridgetower.__file__).parent
 #: A room may import those behind it.
 ROOMS = ("cli", "serving", "pipelines", "search", "explain", "report", "export", "training", "tasks", "verification",
          "conversion", "preparation", "datasets", "inputs", "modules", "objectives", "kernels", "base")
-#: Modules beside the rooms; everything may import them, and they import each other without a cycle.
-BASE = ("auto_classes", "config", "config_limits", "exits", "experiment", "json_files", "ranges", "known", "files",
-        "lazy_exports", "picture_formats", "picture_reading", "one_channel", "sources", "model_parts", "port_settings",
-        "position", "progress", "distributed", "runtime")
+#: Modules and small packages beside the rooms; everything may import them, and they import each other without a cycle.
+BASE = ("auto_classes", "config", "experiment", "setting_rules", "known", "files", "exits", "lazy_exports", "picture_files",
+        "one_channel", "sources", "model_parts", "position", "progress", "distributed", "runtime")
 
 
 def module_names() -> list[tuple[str, ...]]:

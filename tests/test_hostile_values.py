@@ -19,11 +19,11 @@ import pytest
 
 from bridgetower import BridgeTowerConfig
 from bridgetower.config import tower_settings
-from bridgetower.config_limits import MOST_PARAMETERS, parameter_count
 from bridgetower.experiment import load_experiment
 from bridgetower.inputs import BridgeTowerImageProcessor, BridgeTowerProcessor, BridgeTowerTokenizer
-from bridgetower.json_files import LARGEST, read_json_object
 from bridgetower.modules.loading import check_size
+from bridgetower.setting_rules.config_limits import MOST_PARAMETERS, parameter_count
+from bridgetower.setting_rules.json_files import LARGEST, read_json_object
 from tests.hostile_values import FILES, VALUES, damaged, damaged_json, paths, with_value, write_over
 from tests.models import small_config
 

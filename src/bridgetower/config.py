@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from paddlenlp.transformers import PretrainedConfig
 
-from . import port_settings
-from .config_limits import (
+from .known import IMAGE_TOWERS, TEXT_TOWERS, check_activation, nearest
+from .setting_rules import port_settings
+from .setting_rules.config_limits import (
     Blocks,
     Epsilon,
     Heads,
@@ -22,12 +22,10 @@ from .config_limits import (
     TokenId,
     Types,
     Width,
-    check_common,
-    check_settings_of,
     check_total,
 )
-from .known import IMAGE_TOWERS, TEXT_TOWERS, check_activation, nearest
-from .ranges import ImageSide, Range, Vocabulary, shown
+from .setting_rules.ranges import ImageSide, Range, Vocabulary, shown
+from .setting_rules.strict_settings import common_names, strict
 from .sources import HUB_OPTIONS, read_settings
 
 __all__ = ["BRIDGE_TYPES", "BridgeTowerConfig", "BridgeTowerTextConfig", "BridgeTowerVisionConfig", "tower_settings"]
@@ -41,44 +39,6 @@ def _check_multiple(value: int, divisor: int, what: str, by: str) -> None:
     if divisor <= 0 or value % divisor:
         fitting = max(divisor, value // divisor * divisor) if divisor > 0 else "a positive divisor"
         raise ValueError(f"{what}={value} is not a multiple of {by}={divisor}; try {fitting}")
-
-
-@functools.cache
-def _common_names() -> frozenset[str]:
-    """The settings that every configuration of PaddleNLP or transformers has."""
-    more = ("num_labels", "torch_dtype", "model_type", "name_or_path", *port_settings.IGNORED)
-    return frozenset((*vars(PretrainedConfig()), *more))
-
-
-def _strict(section: str, port_names: tuple[str, ...], translate: Callable[[dict[str, Any]], dict[str, Any]]
-            ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a constructor refuse unknown settings and understand those of the Hugging Face port.
-
-    Args:
-        section: what to call the configuration in messages.
-        port_names: settings that only the port has.
-        translate: turns settings, of which some are the port's, into those of the constructor.
-    """
-    def decorate(construct: Callable[..., None]) -> Callable[..., None]:
-        own = [name for name in inspect.signature(construct).parameters if name not in ("self", "kwargs")]
-
-        @functools.wraps(construct)
-        def understanding(self: PretrainedConfig, *values: Any, **settings: Any) -> None:
-            settings |= dict(zip(own, values, strict=False))
-            for name in settings:
-                if name not in own and name not in port_names and name not in _common_names():
-                    known = (*own, *port_names, "num_labels")
-                    raise ValueError(f"{section} has no setting {shown(name)}{nearest(name, known)}")
-            translated = translate(settings)
-            prefix = "" if section == "model" else f"{section}."
-            check_settings_of(construct, translated, prefix)
-            check_common({name: value for name, value in translated.items() if name in _common_names()}, prefix)
-            construct(self, **{name: value for name, value in translated.items()
-                               if name not in port_names and name not in port_settings.IGNORED})
-
-        return understanding
-
-    return decorate
 
 
 def _text_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -146,7 +106,7 @@ class BridgeTowerTextConfig(_TowerConfig):
     model_type = "bridgetower_text_model"
     section = "text_config"
 
-    @_strict("text_config", port_settings.TEXT_ONLY, _text_settings)
+    @strict("text_config", port_settings.TEXT_ONLY, _text_settings)
     def __init__(self, kind: str = "roberta", vocab_size: Vocabulary = 50265, hidden_size: Width = 768,
                  num_hidden_layers: Blocks = 12, num_attention_heads: Heads = 12, intermediate_size: Inner = 3072,
                  hidden_act: str = "gelu", hidden_dropout_prob: Share = 0.1, attention_probs_dropout_prob: Share = 0.1,
@@ -189,7 +149,7 @@ class BridgeTowerVisionConfig(_TowerConfig):
     model_type = "bridgetower_vision_model"
     section = "vision_config"
 
-    @_strict("vision_config", port_settings.VISION_ONLY, _vision_settings)
+    @strict("vision_config", port_settings.VISION_ONLY, _vision_settings)
     def __init__(self, kind: str = "clip", hidden_size: Width = 768, num_hidden_layers: Blocks = 12,
                  num_attention_heads: Heads | None = None, intermediate_size: Inner | None = None,
                  patch_size: Annotated[int, Range(1, 1024)] = 16, image_size: ImageSide = 288,
@@ -270,7 +230,7 @@ class BridgeTowerConfig(PretrainedConfig):
 
     model_type = "bridgetower"
 
-    @_strict("model", port_settings.TOP_ONLY, _model_settings)
+    @strict("model", port_settings.TOP_ONLY, _model_settings)
     def __init__(self, text_config: BridgeTowerTextConfig | Mapping[str, Any] | None = None,
                  vision_config: BridgeTowerVisionConfig | Mapping[str, Any] | None = None, hidden_size: Width = 768,
                  num_hidden_layers: Layers = 6, num_attention_heads: Heads = 12, intermediate_size: Inner | None = None,
@@ -426,7 +386,7 @@ class BridgeTowerConfig(PretrainedConfig):
         returns_unused = kwargs.pop("return_unused_kwargs", False)
         is_port = port_settings.is_port_file(config_dict)
         config = cls(**(port_settings.from_port(config_dict) if is_port else config_dict))
-        known = (*_MODEL_FIELDS, *_common_names())
+        known = (*_MODEL_FIELDS, *common_names())
         unused = {name: kwargs.pop(name) for name in list(kwargs) if name not in known and returns_unused}
         changed = config.replace(**kwargs) if kwargs else config
         return (changed, unused) if returns_unused else changed

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .ranges import shown
+from .setting_rules.ranges import shown
 
 __all__ = ["ACTIVATIONS", "IMAGE_TOWERS", "TEXT_TOWERS", "TOKENIZERS", "KnownTokenizer", "KnownTower",
            "check_activation", "closest", "nearest"]

@@ -10,7 +10,7 @@ from itertools import tee
 from pathlib import Path
 from typing import Annotated, Any
 
-from ..ranges import Range, argument
+from ..setting_rules.ranges import Range, argument
 from .output import print_json, print_table
 from .picture_lists import Row, read_rows
 

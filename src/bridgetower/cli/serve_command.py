@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Annotated, Any
 
-from ..ranges import Range, argument
+from ..setting_rules.ranges import Range, argument
 from .picture_commands import MODEL, positive
 
 __all__ = ["add_commands"]

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import port_settings
 from ..model_parts import BASE_PREFIX
 from ..one_channel import CLIP_MEAN, CLIP_STD, MeanAndStd
+from ..setting_rules import port_settings
 from .errors import CheckpointError, UnknownSettingError
 from .names import RuleReport, to_paddle
 from .names.settings import check_settings

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..inputs.transforms import build_transform
-from ..picture_reading import to_eight_bits
+from ..picture_files.picture_reading import to_eight_bits
 from .labelled import LabelledDataset, find_split, read_table
 from .samples import Sample
 from .unreadable import open_image

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from PIL import Image
 
-from ..picture_reading import PictureReading
+from ..picture_files.picture_reading import PictureReading
 from .arrow import ArrowTable
 from .samples import VqaTarget
 from .shard_table import ShardTable

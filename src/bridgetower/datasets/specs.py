@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..known import nearest
-from ..picture_reading import PictureReading
+from ..picture_files.picture_reading import PictureReading
 from .description import described_reading, description_path, is_described, read_description
 from .shard_paths import is_shard_pattern
 

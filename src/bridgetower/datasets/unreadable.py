@@ -10,8 +10,8 @@ import zlib
 
 from PIL import Image
 
-from ..picture_formats import open_picture_file
-from ..picture_reading import PictureReading
+from ..picture_files.picture_formats import open_picture_file
+from ..picture_files.picture_reading import PictureReading
 
 __all__ = ["UnreadableImageError", "UnreadableImages", "open_image", "read_image"]
 

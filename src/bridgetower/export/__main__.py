@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..exits import guarded
-from ..ranges import ImageSide, argument
 from ..runtime import interrupted_by_signals, log_to_console, shorten_paddlenlp_log, tune_cpu
+from ..setting_rules.ranges import ImageSide, argument
 from .manifest import FORMATS
 
 EXAMPLES = r"""

@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 
 from ..files import write_json
-from ..json_files import read_json_object
 from ..known import nearest
-from ..picture_reading import PictureReading, check_scale_rule
-from ..ranges import ImageSide, Range, checked, shown
+from ..picture_files.picture_reading import PictureReading, check_scale_rule
+from ..setting_rules.json_files import read_json_object
+from ..setting_rules.ranges import ImageSide, Range, checked, shown
 from .encoding import Encoding, plain
 from .hub_files import FileSource, take_hub_options
 from .picture_arrays import (
@@ -69,7 +69,7 @@ class BridgeTowerImageProcessor:
             It and `size` then define everything that is done to a picture; the other settings, except `do_pad`, only
             approximate it for programs that do not know the name.
         scale_16bit: how grey pictures of more than 8 bits, and arrays of uint16 that exceed 255, are scaled: `full`,
-            `minmax` or `percentile`, see `bridgetower.picture_reading.to_eight_bits`.
+            `minmax` or `percentile`, see `bridgetower.picture_files.picture_reading.to_eight_bits`.
         apply_exif: turn pictures as their EXIF orientation says.
         num_channels: 3, or 1 for the luminance alone, which models with `vision_config.num_channels=1` read.
     """

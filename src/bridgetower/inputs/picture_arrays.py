@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..picture_formats import check_format, open_picture_file
-from ..picture_reading import require_one_page, scale_values
+from ..picture_files.picture_formats import check_format, open_picture_file
+from ..picture_files.picture_reading import require_one_page, scale_values
 from .encoding import framework_of
 
 __all__ = ["ImageInput", "Picture", "as_eight_bits", "as_three_channels", "central_square", "flat_list", "grey_values",

@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer
 
 from ..known import nearest
-from ..ranges import shown
+from ..setting_rules.ranges import shown
 
 __all__ = ["SPECIAL_TOKEN_NAMES", "SpecialTokens", "token_text"]
 

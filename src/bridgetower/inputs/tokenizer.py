@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from ..exits import one_line
 from ..files import write_json, write_text
 from ..known import nearest
-from ..ranges import shown
+from ..setting_rules.ranges import shown
 from .encoding import Encoding, plain
 from .hub_files import take_hub_options
 from .padding import join_rows, pad_rows

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from ..json_files import read_json_object
 from ..known import TOKENIZERS
-from ..ranges import Vocabulary, checked, shown
+from ..setting_rules.json_files import read_json_object
+from ..setting_rules.ranges import Vocabulary, checked, shown
 from .hub_files import FileSource
 from .special_tokens import SPECIAL_TOKEN_NAMES, token_text
 

@@ -14,10 +14,10 @@ import numpy as np
 from paddle import Tensor, nn
 
 from ..config import BridgeTowerConfig
-from ..config_limits import parameter_count
 from ..model_parts import BASE_PREFIX, patterns
 from ..one_channel import CLIP_MEAN, CLIP_STD, PATCH_KERNELS, MeanAndStd, fold_channels
 from ..position import resize_position_table
+from ..setting_rules.config_limits import parameter_count
 from ..sources import HUB_OPTIONS, read_normalization, read_weights
 
 __all__ = ["LoadReport", "LoadingMixin", "check_size", "load_into"]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..picture_formats import open_picture_file
-from ..picture_reading import require_one_page
+from ..picture_files.picture_formats import open_picture_file
+from ..picture_files.picture_reading import require_one_page
 
 __all__ = ["MAX_BYTES", "Picture", "UnreadablePictureError", "is_picture", "name_of", "open_picture"]
 

@@ -15,9 +15,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..exits import guarded
 from ..files import locked_folder
-from ..picture_reading import SCALE_RULES
-from ..ranges import Range, argument
+from ..picture_files.picture_reading import SCALE_RULES
 from ..runtime import interrupted_by_signals
+from ..setting_rules.ranges import Range, argument
 from .arrow_input import arrow_files
 from .check import check_file
 from .images import ImageReader

@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
-from ..picture_formats import open_picture_file
-from ..picture_reading import require_one_page, to_eight_bits
+from ..picture_files.picture_formats import open_picture_file
+from ..picture_files.picture_reading import require_one_page, to_eight_bits
 from ..runtime import die_with_parent
 from .tables import PreparationError, Row
 

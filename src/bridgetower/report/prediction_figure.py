@@ -16,8 +16,8 @@ from bridgetower.datasets.arrow import ArrowTable
 from bridgetower.report.accuracy import AnsweredQuestion
 from bridgetower.report.figure import FAINT, INK, RIGHT, WRONG, new_figure, save_figure
 
-from ..picture_formats import open_picture_file
-from ..picture_reading import to_eight_bits
+from ..picture_files.picture_formats import open_picture_file
+from ..picture_files.picture_reading import to_eight_bits
 
 _COLUMNS = 6
 _SHORT_SIDE = 256

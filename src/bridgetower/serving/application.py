@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from PIL import Image, ImageOps
 
-from ..picture_reading import to_eight_bits
+from ..picture_files.picture_reading import to_eight_bits
 from ..pipelines.pictures import UnreadablePictureError, open_picture
 from .batch_worker import BatchWorker, QueueFullError
 from .payloads import (

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..picture_formats import open_picture_file
+from ..picture_files.picture_formats import open_picture_file
 from ..pipelines.pictures import UnreadablePictureError, open_picture
 
 __all__ = ["BodyLimit", "Limits", "decode_picture"]

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..datasets.description import READING_SETTINGS, described_reading, is_described, read_description
 from ..experiment import Experiment, SettingsError, TextLength
-from ..json_files import read_json_object
-from ..ranges import ImageSide, checked
+from ..setting_rules.json_files import read_json_object
+from ..setting_rules.ranges import ImageSide, checked
 
 __all__ = ["with_checkpoint_settings", "with_table_settings"]
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Annotated, Any
 
 from ..experiment import SettingsError
-from ..ranges import Range, checked
+from ..setting_rules.ranges import Range, checked
 
 __all__ = ["check_flags"]
 

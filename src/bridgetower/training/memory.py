@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from ..exits import guarded
-from ..ranges import Range, argument
+from ..setting_rules.ranges import Range, argument
 
 if TYPE_CHECKING:
     from ..config import BridgeTowerConfig

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ..exits import guarded
 from ..files import locked_file, locked_folder
-from ..ranges import ImageSide, argument
 from ..runtime import interrupted_by_signals
+from ..setting_rules.ranges import ImageSide, argument
 
 if TYPE_CHECKING:  # printing the help needs none of what conversion imports
     from ..conversion import Options, Plan

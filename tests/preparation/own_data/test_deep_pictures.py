@@ -13,7 +13,7 @@ from PIL import Image
 
 from bridgetower.datasets import DatasetOptions, build_dataset
 from bridgetower.inputs.transforms import build_transform
-from bridgetower.picture_reading import PictureReading
+from bridgetower.picture_files.picture_reading import PictureReading
 from tests.preparation.own_data.pictures import make, write_csv
 
 ALL_TRAIN = ("--val_share", 0, "--test_share", 0)

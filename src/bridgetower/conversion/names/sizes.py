@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ... import port_settings
 from ...known import TEXT_TOWERS
+from ...setting_rules import port_settings
 from ..errors import CheckpointError, UnknownSettingError
 from .settings import check_settings
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...json_files import read_json_object
+from ...setting_rules.json_files import read_json_object
 from ..errors import CheckpointError
 from ..names.mapping import detect_layout
 from ..names.wrappers import unwrapped

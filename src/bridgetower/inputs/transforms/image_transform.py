@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ...known import nearest
-from ...picture_reading import to_eight_bits
+from ...picture_files.picture_reading import to_eight_bits
 from .geometry import HorizontalFlip, MinMaxResize, RandomResizedCrop, ResizeAndCrop, SquareResize
 from .normalize import CLIP, GREY, IMAGENET, INCEPTION, Normalization
 from .randaugment import PILRandAugment

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from .known import nearest
+from ..known import nearest
 
 __all__ = ["SCALE_RULES", "PictureReading", "check_scale_rule", "require_one_page", "scale_values", "to_eight_bits"]
 

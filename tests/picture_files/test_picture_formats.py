@@ -13,7 +13,7 @@ from PIL import EpsImagePlugin, Image
 
 from bridgetower import BridgeTowerImageProcessor
 from bridgetower.datasets.unreadable import UnreadableImageError, open_image
-from bridgetower.picture_formats import FORMATS, SWITCH, allowed_formats, open_picture_file
+from bridgetower.picture_files.picture_formats import FORMATS, SWITCH, allowed_formats, open_picture_file
 from bridgetower.pipelines.pictures import UnreadablePictureError, open_picture
 from bridgetower.preparation.images import read_images
 

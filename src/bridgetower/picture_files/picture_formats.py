@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from PIL import Image, UnidentifiedImageError
 
-from .known import nearest
+from ..known import nearest
 
 __all__ = ["FORMATS", "SWITCH", "allowed_formats", "check_format", "open_picture_file"]
 

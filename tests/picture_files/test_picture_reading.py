@@ -18,7 +18,7 @@ from PIL import Image
 from bridgetower import BridgeTowerImageProcessor
 from bridgetower.datasets.unreadable import UnreadableImageError, open_image, read_image
 from bridgetower.inputs.transforms import build_transform
-from bridgetower.picture_reading import SCALE_RULES, PictureReading, scale_values, to_eight_bits
+from bridgetower.picture_files.picture_reading import SCALE_RULES, PictureReading, scale_values, to_eight_bits
 from bridgetower.pipelines.pictures import UnreadablePictureError, open_picture
 from bridgetower.preparation.images import decode_problem
 

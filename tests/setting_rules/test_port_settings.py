@@ -184,7 +184,7 @@ def test_most_draws_are_models() -> None:
         draw = Draw(seed)
         config = draw.config(str(draw.of(*CLASSES)))
         try:
-            bridgetower.port_settings.from_port(config.to_dict())
+            bridgetower.setting_rules.port_settings.from_port(config.to_dict())
         except ValueError:
             continue
         good += 1

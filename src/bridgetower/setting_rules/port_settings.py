@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+from ..known import check_activation
 from .config_limits import Blocks, Epsilon, Heads, Inner, Positions, Share, TokenId, Types, Width
-from .known import check_activation
 from .ranges import ImageSide, Range, Vocabulary, checked, shown
 
 __all__ = ["DEFAULT_IMAGE_SIZE", "IGNORED", "TEXT_ONLY", "TOP_ONLY", "VISION_ONLY", "are_ours", "check_modes",
