@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,8 @@ def test_every_known_tower_is_counted_or_differs_only_in_image_size() -> None:
     ({"bridge_type": "sum"}, f"bridge_type='sum' is unknown; use one of {', '.join(BRIDGE_TYPES)}"),
     ({"hidden_size": 100}, "hidden_size=100 is not a multiple of num_attention_heads=12; try 96"),
     ({"num_bridges": 7}, "num_bridges=7 is not between 0 and num_hidden_layers=6"),
-    ({"num_hidden_layers": 14},
-     "text_config.num_hidden_layers=12 gives 13 tower states with the embeddings, less than"),
+    ({"num_hidden_layers": 14}, "text_config.num_hidden_layers=12 gives 13 tower states with the embeddings, less than "
+     "num_bridges=14"),
     ({"objectives": ["mlm", "itx"]}, r"objectives has \['itx'\]"),
     ({"gated_fusion": True}, "gated_fusion and num_bridges=6 exclude each other"),
     ({"gated_fusion": True, "num_bridges": 0, "text_config": {"num_hidden_layers": 1}}, "two blocks or more"),
@@ -243,3 +244,23 @@ def test_unknown_towers_of_the_original(key: str, value: str, message: str) -> N
     flat = Golden("meter").json("config") | {"tokenizer": "roberta-base", "vit": "CLIP-ViT-B/16", key: value}
     with pytest.raises(ValueError, match=message):
         BridgeTowerConfig.from_original(flat)
+
+
+@pytest.mark.parametrize(("tower", "section"), [(BridgeTowerTextConfig, "text_config"),
+                                                (BridgeTowerVisionConfig, "vision_config")])
+def test_a_tower_is_read_from_the_settings_of_a_model(tower: Any, section: str, tmp_path: Path) -> None:
+    config = BridgeTowerConfig(**{section: {"hidden_size": 192, "num_hidden_layers": 7, "num_attention_heads": 3}})
+    config.save_pretrained(str(tmp_path / "model"))
+    getattr(config, section).save_pretrained(str(tmp_path / "alone"))
+    for folder in ("model", "alone"):
+        found = tower.from_pretrained(tmp_path / folder)
+        assert found.to_dict() == getattr(config, section).to_dict()
+    assert tower.from_pretrained(tmp_path / "model", num_hidden_layers=5).num_hidden_layers == 5
+    with pytest.raises(ValueError, match=f"{section} has no setting 'hiden_size'; did you mean 'hidden_size'"):
+        tower.from_pretrained(tmp_path / "model", hiden_size=5)
+
+
+def test_a_tower_of_the_port_means_what_it_means_there(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({
+        "transformers_version": "4.55.4", "vision_config": {"hidden_size": 128, "num_attention_heads": 8}}))
+    assert BridgeTowerVisionConfig.from_pretrained(tmp_path).num_attention_heads == 2  # the width over 64, as there

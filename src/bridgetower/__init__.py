@@ -38,10 +38,10 @@ __all__, __getattr__, __dir__ = lazy_exports(__name__, {
 __version__ = "0.1.0"
 
 
-def _load_weights(source: str | Path, allow_nonfinite: bool) -> Any:
+def _load_weights(source: str | Path, allow_nonfinite: bool, options: Mapping[str, Any]) -> Any:
     from .conversion import load_weights
 
-    return load_weights(source, allow_nonfinite)
+    return load_weights(source, allow_nonfinite, options)
 
 
 def _load_settings(source: str | PathLike[str], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,10 +50,10 @@ def _load_settings(source: str | PathLike[str], options: Mapping[str, Any]) -> d
     return load_settings(source, options)
 
 
-def _load_normalization(source: str | PathLike[str]) -> Any:
+def _load_normalization(source: str | PathLike[str], options: Mapping[str, Any]) -> Any:
     from .conversion import load_normalization
 
-    return load_normalization(source)
+    return load_normalization(source, options)
 
 
 register_reader(_load_weights)

@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from paddlenlp.transformers import PretrainedConfig
 
@@ -28,7 +28,7 @@ from .config_limits import (
 )
 from .known import IMAGE_TOWERS, TEXT_TOWERS, check_activation, nearest
 from .ranges import ImageSide, Range, Vocabulary, shown
-from .sources import read_settings
+from .sources import HUB_OPTIONS, read_settings
 
 __all__ = ["BRIDGE_TYPES", "BridgeTowerConfig", "BridgeTowerTextConfig", "BridgeTowerVisionConfig", "tower_settings"]
 
@@ -113,7 +113,29 @@ def _model_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-class BridgeTowerTextConfig(PretrainedConfig):
+class _TowerConfig(PretrainedConfig):
+    """One tower; `from_pretrained` reads its section of the settings of a whole model, or settings of its own."""
+
+    section: ClassVar[str]
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+                        ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The stored settings of the tower, see `BridgeTowerConfig.get_config_dict`, and the options left over."""
+        settings, unused = BridgeTowerConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)
+        own = settings.get(cls.section, settings)
+        # A name that only the port has: the section means what it means there.
+        return ({"initializer_factor": 1, **own} if port_settings.is_port_file(settings) else own), unused
+
+    @classmethod
+    def from_dict(cls, config_dict: Mapping[str, Any], **kwargs: Any) -> Any:
+        """Build from stored settings, with some of them changed; an unknown one is an error."""
+        returns_unused = kwargs.pop("return_unused_kwargs", False)
+        config = cls(**{**config_dict, **kwargs})
+        return (config, {}) if returns_unused else config
+
+
+class BridgeTowerTextConfig(_TowerConfig):
     """The text tower, RoBERTa or BERT.
 
     Args:
@@ -122,6 +144,7 @@ class BridgeTowerTextConfig(PretrainedConfig):
     """
 
     model_type = "bridgetower_text_model"
+    section = "text_config"
 
     @_strict("text_config", port_settings.TEXT_ONLY, _text_settings)
     def __init__(self, kind: str = "roberta", vocab_size: Vocabulary = 50265, hidden_size: Width = 768,
@@ -154,7 +177,7 @@ class BridgeTowerTextConfig(PretrainedConfig):
                              f"pad_token_id={pad_token_id}, where RoBERTa's positions begin")
 
 
-class BridgeTowerVisionConfig(PretrainedConfig):
+class BridgeTowerVisionConfig(_TowerConfig):
     """The image tower, a CLIP ViT, a plain ViT or DeiT.
 
     Args:
@@ -164,6 +187,7 @@ class BridgeTowerVisionConfig(PretrainedConfig):
     """
 
     model_type = "bridgetower_vision_model"
+    section = "vision_config"
 
     @_strict("vision_config", port_settings.VISION_ONLY, _vision_settings)
     def __init__(self, kind: str = "clip", hidden_size: Width = 768, num_hidden_layers: Blocks = 12,
@@ -321,6 +345,12 @@ class BridgeTowerConfig(PretrainedConfig):
             raise ValueError(f"objectives has {shown(sorted(unknown))}; use any of mlm, itm, itc, itm_itc")
         check_total(self)
 
+    @classmethod
+    def from_text_vision_configs(cls, text_config: BridgeTowerTextConfig, vision_config: BridgeTowerVisionConfig,
+                                 **settings: Any) -> BridgeTowerConfig:
+        """Build from the configurations of the two towers, and settings of the model."""
+        return cls(text_config=text_config, vision_config=vision_config, **settings)
+
     def to_dict(self, saving_file: bool = False) -> dict[str, Any]:
         """All settings, the towers as nested dictionaries."""
         output = super().to_dict(saving_file=saving_file)
@@ -377,7 +407,7 @@ class BridgeTowerConfig(PretrainedConfig):
 
         `from_pretrained` calls it, so that settings of the Hugging Face port are read, too.
         """
-        options = {name: kwargs.pop(name) for name in _HUB_OPTIONS if name in kwargs}
+        options = {name: kwargs.pop(name) for name in HUB_OPTIONS if name in kwargs}
         for name in ("from_hf_hub", "from_aistudio"):
             kwargs.pop(name, None)
         return read_settings(pretrained_model_name_or_path, options), kwargs
@@ -451,8 +481,6 @@ _MODEL_FIELDS = ("text_config", "vision_config", "hidden_size", "num_hidden_laye
                  "num_labels", "cross_hidden_act", "mlm_layer_norm_eps")
 #: Settings of PaddleNLP that a changed copy keeps.
 _KEPT = ("architectures", "dtype", "output_attentions", "output_hidden_states")
-#: Options of `from_pretrained` that are about the download.
-_HUB_OPTIONS = ("revision", "cache_dir", "token", "local_files_only", "force_download", "subfolder")
 
 
 def tower_settings(tower: PretrainedConfig) -> dict[str, Any]:

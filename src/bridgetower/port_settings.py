@@ -17,7 +17,7 @@ from .ranges import ImageSide, Range, Vocabulary, checked, shown
 
 __all__ = ["DEFAULT_IMAGE_SIZE", "IGNORED", "TEXT_ONLY", "TOP_ONLY", "VISION_ONLY", "are_ours", "check_modes",
            "check_text_modes", "check_vision_modes", "from_port", "initial_temperature", "is_port_file", "port_vision",
-           "uses_port_names"]
+           "ties_decoder", "uses_port_names"]
 
 Settings = Mapping[str, Any]
 
@@ -204,10 +204,21 @@ def _head_fields(settings: Settings) -> dict[str, Any]:
     names = [name for name in named if name in list(_HEAD_OBJECTIVES)] if isinstance(named, (list, tuple)) else []
     if names:
         fields |= {"architectures": names, "objectives": _HEAD_OBJECTIVES[names[0]]}
-    tied = (settings.get("text_config") or {}).get("tie_word_embeddings")
     has_decoder = not names or names[0] == "BridgeTowerForMaskedLM"
-    # The port asks the text section, where the default is to tie; the setting at the top is read by nothing.
-    return fields | {"tie_word_embeddings": has_decoder and (tied is None or bool(tied))}
+    return fields | {"tie_word_embeddings": has_decoder and ties_decoder(settings)}
+
+
+def ties_decoder(settings: Settings) -> bool:
+    """Whether the port makes the MLM decoder the word embedding table.
+
+    transformers 4 asks the section of the text tower, where the default is to tie, and reads the setting at the top
+    nowhere. transformers 5 asks the top, where the default is not to tie.
+    """
+    release = str(settings.get("transformers_version") or "").partition(".")[0]
+    if release.isdecimal() and int(release) >= 5:
+        return bool(settings.get("tie_word_embeddings"))
+    tied = (settings.get("text_config") or {}).get("tie_word_embeddings")
+    return tied is None or bool(tied)
 
 
 def initial_temperature(scale: Any) -> float:

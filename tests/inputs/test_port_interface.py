@@ -102,6 +102,22 @@ TOKENIZER_CALLS: dict[str, Call] = {
     "encode arrays": lambda t: t.encode(TEXTS[1], return_tensors="np", max_length=4, truncation=True),
     "encode_plus": lambda t: t.encode_plus(TEXTS[0], TEXTS[1]),
     "batch_encode_plus": lambda t: t.batch_encode_plus(PAIRS, padding=True),
+    "prepared": lambda t: t.prepare_for_model([5, 6, 7]),
+    "prepared pair": lambda t: t.prepare_for_model([5, 6, 7], [8, 9], return_token_type_ids=True),
+    "prepared without special tokens": lambda t: t.prepare_for_model([5, 6, 7], [8], add_special_tokens=False),
+    "prepared and padded": lambda t: t.prepare_for_model([5], padding="max_length", max_length=9, return_length=True),
+    "prepared arrays": lambda t: t.prepare_for_model([5, 6], return_tensors="np", prepend_batch_axis=True),
+    "prepared row": lambda t: t.prepare_for_model([5, 6], return_tensors="pt", pad_to_multiple_of=8, padding=True),
+    "prepared and cut": lambda t: [t.prepare_for_model(
+        list(range(5, 15)), second, truncation=True, max_length=length) for second in (None, [9] * 4, [9] * 13)
+        for length in (9, 10)],
+    "prepared with what was cut": lambda t: [t.prepare_for_model(
+        list(range(5, 15)), list(range(20, 30)), truncation=kind, max_length=18, stride=2,
+        return_overflowing_tokens=True) for kind in ("only_first", "only_second")],
+    "cut on the left": lambda t: changed(t, lambda c: [setattr(c, "truncation_side", "left"), [
+        c.truncate_sequences([1, 2, 3, 4, 5], second, 3, kind, 1) for second, kind in (
+            (None, "longest_first"), ([6, 7], "longest_first"), ([6, 7, 8, 9], "only_second"), ([6], "only_first"))]]),
+    "cut on the right": lambda t: [t.truncate_sequences([1, 2, 3, 4, 5], [6, 7, 8], count) for count in (0, 1, 4, 7)],
     "tokenize": lambda t: t.tokenize(TEXTS[1]),
     "tokenize pair": lambda t: t.tokenize("a car", "red", add_special_tokens=True),
     "tokens": lambda t: t(TEXTS).tokens(1),

@@ -18,14 +18,9 @@ from bridgetower.preparation.train_tokenizer import train_tokenizer
 
 @pytest.fixture(scope="module")
 def photographs() -> list[Image.Image]:
-    """Two photographs where scikit-learn is installed, else two made pictures; and narrow parts of them."""
-    try:
-        from sklearn.datasets import load_sample_images
-
-        whole = load_sample_images().images
-    except ImportError:
-        noise = np.random.default_rng(0).integers(0, 256, (2, 54, 80, 3), dtype=np.uint8)
-        whole = [np.asarray(Image.fromarray(image).resize((640, 427), Image.Resampling.BICUBIC)) for image in noise]
+    """Two made pictures of the size of photographs, and narrow parts of them."""
+    noise = np.random.default_rng(0).integers(0, 256, (2, 54, 80, 3), dtype=np.uint8)
+    whole = [np.asarray(Image.fromarray(image).resize((640, 427), Image.Resampling.BICUBIC)) for image in noise]
     first, second = whole[0], whole[1]
     return [Image.fromarray(np.ascontiguousarray(image))
             for image in (first, second, first[:, :101], second[:301, :300], second[:130], first[:288, :288])]

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from bridgetower import BridgeTowerConfig, BridgeTowerTextConfig, BridgeTowerVisionConfig
+from bridgetower.config import tower_settings
 from bridgetower.inputs import BridgeTowerImageProcessor, BridgeTowerProcessor, BridgeTowerTokenizer
 from bridgetower.preparation.train_tokenizer import train_tokenizer
 
@@ -76,6 +78,36 @@ def test_reads_what_transformers_saves(port_folder: Path, tmp_path: Path, versio
     assert (processor.image_processor.size, processor.image_processor.do_pad) == ({"shortest_edge": 96}, False)
 
 
+def test_reads_files_that_transformers_5_wrote(plain: Path, tmp_path: Path) -> None:
+    """The JSON files of a small model and its processor, as transformers 5.24 wrote them."""
+    shutil.copytree(Path(__file__).parent / "transformers5", tmp_path, dirs_exist_ok=True)
+    BridgeTowerTokenizer.from_pretrained(plain).save_pretrained(tmp_path / "words")
+    shutil.copy(tmp_path / "words" / "tokenizer.json", tmp_path)
+    processor = BridgeTowerProcessor.from_pretrained(tmp_path)
+    images, tokenizer = processor.image_processor, processor.tokenizer
+    assert images.size == images.crop_size == {"shortest_edge": 64} and images.do_pad and images.size_divisor == 32
+    assert (tokenizer.kind, tokenizer.model_max_length, tokenizer.mask_token) == ("roberta", 512, "<mask>")
+    config = BridgeTowerConfig.from_pretrained(tmp_path)
+    assert (config.text_config.hidden_size, config.vision_config.image_size) == (16, 64)
+    assert config.objectives == ["mlm"] and not config.tie_word_embeddings
+    text, vision = (each.from_pretrained(tmp_path) for each in (BridgeTowerTextConfig, BridgeTowerVisionConfig))
+    assert tower_settings(text) == tower_settings(config.text_config)
+    assert tower_settings(vision) == tower_settings(config.vision_config)
+
+
+@pytest.mark.parametrize(("version", "top", "text", "tied"), [
+    ("5.24.0", False, None, False), ("5.24.0", True, None, True), ("5.24.0", None, None, False),
+    ("5.0.0.dev0", True, False, True), ("4.55.4", False, None, True), ("4.55.4", True, False, False),
+    (None, True, False, False), (None, None, None, True)])
+def test_each_release_has_its_own_setting_for_a_tied_decoder(version: str | None, top: bool | None, text: bool | None,
+                                                             tied: bool) -> None:
+    settings = json.loads((Path(__file__).parent / "transformers5" / "config.json").read_text())
+    settings |= {"transformers_version": version, "tie_word_embeddings": top}
+    settings["text_config"] |= {"tie_word_embeddings": text}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    assert BridgeTowerConfig.from_dict(settings).tie_word_embeddings == tied
+
+
 def test_transformers_reads_what_we_save(port_folder: Path, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     processor = BridgeTowerProcessor.from_pretrained(port_folder)
@@ -88,7 +120,19 @@ def test_transformers_reads_what_we_save(port_folder: Path, tmp_path: Path) -> N
                       BridgeTowerTokenizer.from_pretrained(tmp_path)):
         assert_same_tokenizer(processor.tokenizer, tokenizer)
     assert (port.image_processor.size, port.image_processor.do_pad) == ({"shortest_edge": 96}, False)
-    assert BridgeTowerProcessor.from_pretrained(tmp_path).image_processor == processor.image_processor
+    read, written = BridgeTowerProcessor.from_pretrained(tmp_path).image_processor, processor.image_processor
+    assert read.to_dict() == {**written.to_dict(), "crop_size": written.size}  # transformers 5 wants it written out
+
+
+def test_arguments_have_the_names_of_the_port(port_folder: Path, tmp_path: Path) -> None:
+    processor = BridgeTowerProcessor.from_pretrained(pretrained_model_name_or_path=port_folder)
+    for part in (processor, processor.tokenizer, processor.image_processor):
+        part.save_pretrained(save_directory=tmp_path)
+        assert type(part).from_pretrained(pretrained_model_name_or_path=tmp_path)
+    processor.image_processor.to_json_file(json_file_path=tmp_path / "images.json")
+    assert BridgeTowerImageProcessor.from_json_file(json_file=tmp_path / "images.json") == processor.image_processor
+    settings = processor.image_processor.to_dict()
+    assert BridgeTowerImageProcessor.from_dict(image_processor_dict=settings) == processor.image_processor
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -57,22 +57,23 @@ def original_step(model: BridgeTowerForPreTraining, inputs: dict[str, Tensor]) -
 def multiplications(step: Step, model: BridgeTowerForPreTraining, inputs: dict[str, Tensor]) -> int:
     """Of the matrix products of a step with gradients; each is a `Tensor.matmul`, `addmm` or `F.linear`."""
     counts: list[int] = []
-    matmul, linear = paddle.Tensor.matmul, F.linear
 
+    # Zeros stand for the products: no value matters here, and computing them takes seconds.
     def counted_matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
-        result = matmul(x, y, transpose_x, transpose_y)
-        counts.append(result.size * x.shape[-2 if transpose_x else -1] * PASSES)
+        rows, inner = x.shape[-2:][::-1] if transpose_x else x.shape[-2:]
+        result = paddle.zeros([*x.shape[:-2], rows, y.shape[-2 if transpose_y else -1]])
+        counts.append(result.size * inner * PASSES)
         if step is our_step and result.ndim == 4 and transpose_y:
             counts.append(counts[-1] // PASSES)
         return result
 
     def counted_addmm(bias: Tensor, x: Tensor, y: Tensor) -> Tensor:
         counts.append(x.size * y.shape[1] * PASSES)
-        return paddle.zeros([x.shape[0], y.shape[1]])  # no value matters here
+        return paddle.zeros([x.shape[0], y.shape[1]])
 
     def counted_linear(x: Tensor, weight: Tensor, *rest: Any, **named: Any) -> Tensor:
         counts.append(x.size * weight.shape[1] * PASSES)
-        return linear(x, weight, *rest, **named)
+        return paddle.zeros([*x.shape[:-1], weight.shape[1]])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paddle.Tensor, "matmul", counted_matmul)

@@ -190,6 +190,21 @@ def test_sizes_and_types(pairs: dict[str, tuple[Any, Any]], name: str, without_e
     assert ours.num_parameters(exclude_embeddings=without_embeddings) == expected - pooler + table
 
 
+def test_where_the_parameters_are() -> None:
+    model = small_model(BridgeTowerModel)
+    assert model.device == next(iter(model.parameters())).place
+    assert paddle.ones([2]).to(model.device).place == model.device
+
+
+def test_recomputation_by_the_names_of_the_port() -> None:
+    model = small_model(BridgeTowerForMaskedLM)
+    assert not model.is_gradient_checkpointing
+    model.gradient_checkpointing_enable()
+    assert model.is_gradient_checkpointing and model.bridgetower.text_tower.enable_recompute
+    model.gradient_checkpointing_disable()
+    assert not model.is_gradient_checkpointing
+
+
 def test_frozen_parameters_are_not_trainable() -> None:
     model = small_model(BridgeTowerModel)
     model.text_projection.weight.stop_gradient = True
@@ -231,6 +246,29 @@ def test_loading_reports_what_is_new(tmp_path: Path) -> None:
     assert not model.training and set(info["missing_keys"]) == {"itm_head.weight", "itm_head.bias"}
     assert all(name.startswith("mlm_head.") for name in info["unexpected_keys"]) and info["unexpected_keys"]
     assert info["mismatched_keys"] == info["error_msgs"] == []
+
+
+def test_a_classifier_of_another_size_starts_anew(tmp_path: Path) -> None:
+    name = bridgetower.BridgeTowerForQuestionAnswering
+    model = small_model(name, num_labels=5)
+    model.save_pretrained(str(tmp_path))
+    with pytest.raises(ValueError, match="classifier.fc2.bias is .5,. in the file and .7,. in the model"):
+        name.from_pretrained(tmp_path, num_labels=7)
+    again, info = name.from_pretrained(tmp_path, num_labels=7, ignore_mismatched_sizes=True, output_loading_info=True)
+    assert sorted(info["mismatched_keys"]) == ["classifier.fc2.bias", "classifier.fc2.weight"]
+    assert info["missing_keys"] == info["unexpected_keys"] == []
+    assert again(**small_batch()).logits.shape == [3, 7]
+    np.testing.assert_array_equal(again.classifier.fc1.weight.numpy(), model.classifier.fc1.weight.numpy())
+
+
+def test_options_of_other_libraries_have_no_effect(tmp_path: Path) -> None:
+    small_model(BridgeTowerModel).save_pretrained(str(tmp_path / "part"))
+    options = dict.fromkeys(("from_hf_hub", "convert_from_torch", "low_cpu_mem_usage", "use_safetensors"), True)
+    model = BridgeTowerModel.from_pretrained(tmp_path, subfolder="part", local_files_only=True, **options)
+    expected = BridgeTowerModel.from_pretrained(tmp_path / "part")
+    np.testing.assert_array_equal(model.text_pooler.dense.weight.numpy(), expected.text_pooler.dense.weight.numpy())
+    with pytest.raises(ValueError, match="model has no setting 'local_file_only'"):
+        BridgeTowerModel.from_pretrained(tmp_path / "part", local_file_only=True)
 
 
 @pytest.mark.parametrize("dtype", ["float32", paddle.float32, torch.float32, np.float32, "auto"], ids=str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
@@ -86,7 +87,7 @@ def add_commands(commands: Any) -> None:
         parser.set_defaults(run=lambda options, command=command: _run(command, options))
 
 
-#: A number from the command line that must be 1 or more.
+#: A number from the command line from 1 to 65,536.
 positive = argument(Annotated[int, Range(1, 65_536)])
 
 
@@ -114,7 +115,7 @@ def _run(command: Command, options: argparse.Namespace) -> None:
 def _rows(command: Command, options: argparse.Namespace) -> Iterator[Row]:
     """Every picture with every text."""
     for text in options.texts:
-        if Path(text).is_file():
+        if os.path.isfile(text):  # unlike that of Path, it takes any text
             raise ValueError(f"{text} is a file, expected a {command.text}; give several pictures as a folder or as a "
                              "quoted pattern")
     texts: Sequence[str | None] = options.texts

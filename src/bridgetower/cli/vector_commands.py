@@ -114,7 +114,7 @@ def _search(options: argparse.Namespace) -> None:
     from ..search.searching import search
 
     index = PictureIndex.existing(options.index)
-    if options.text is None and options.image is None:
+    if not (options.text or "").strip() and options.image is None:
         raise ValueError("there is nothing to search for; give words, --image, or both")
     options.model = options.model or index.model
     if not os.path.exists(options.model) and os.path.isabs(options.model):

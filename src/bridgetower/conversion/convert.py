@@ -78,7 +78,7 @@ def _notes(checkpoint: Checkpoint, report: Report, config: dict[str, Any], has_d
     elif has_decoder and says_tied(checkpoint):
         notes.append(
             "the MLM decoder of the file is kept; transformers would put the word embedding table in its place, "
-            "because text_config.tie_word_embeddings is not false"
+            "because the settings tie the two (tie_word_embeddings)"
         )
     if "hidden_size" not in config:
         missing = [part for part in PARTS if part not in report.parts and part != "bridges"]

@@ -69,7 +69,7 @@ def says_tied(checkpoint: Checkpoint) -> bool:
     config = checkpoint.config or {}
     check_settings(config)
     if checkpoint.layout == "huggingface":
-        return bool((config.get("text_config") or {}).get("tie_word_embeddings", True))
+        return port_settings.ties_decoder(config)
     return checkpoint.layout == "paddle" and bool(config.get("tie_word_embeddings"))
 
 
@@ -116,7 +116,7 @@ def check_numbers(tensors: Mapping[str, np.ndarray], allow_nonfinite: bool) -> N
 
 
 def load_weights(
-    path: str | Path, allow_nonfinite: bool = False
+    path: str | Path, allow_nonfinite: bool = False, options: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     """Read any checkpoint that this package understands.
 
@@ -124,6 +124,7 @@ def load_weights(
         path: an original `.ckpt`, a torch state dict, a Hugging Face folder, a folder or weight file of this project,
             a single tower, or a name on the Hugging Face hub.
         allow_nonfinite: accept NaN and infinite weights.
+        options: a selection of `bridgetower.sources.HUB_OPTIONS`, for a name on the hub.
 
     Returns:
         Float32 arrays by Paddle names (read-only views of the file where nothing has to be converted or transposed),
@@ -133,7 +134,7 @@ def load_weights(
         CheckpointError: the checkpoint cannot be used.
         FileNotFoundError: there is nothing at `path`.
     """
-    checkpoint = read_checkpoint(local_path(path))
+    checkpoint = read_checkpoint(local_path(path, options))
     tensors, _, tied = mapped_tensors(checkpoint)
     config: dict[str, Any] | None = None
     try:
@@ -146,18 +147,20 @@ def load_weights(
     return {name: np.require(as_dtype(array, "float32"), requirements="C") for name, array in tensors.items()}, config
 
 
-def load_normalization(source: str | PathLike[str]) -> MeanAndStd:
+def load_normalization(source: str | PathLike[str], options: Mapping[str, Any] | None = None) -> MeanAndStd:
     """Mean and standard deviation of red, green and blue in the pictures that a checkpoint expects.
 
     Args:
         source: what `load_weights` reads. The settings of the image processor beside it decide; without any, the
             values of CLIP, as in every released model.
+        options: a selection of `bridgetower.sources.HUB_OPTIONS`, for a name on the hub.
     """
     from ..inputs.image_processor import BridgeTowerImageProcessor
 
     path = Path(source).expanduser()
     try:
-        processor = BridgeTowerImageProcessor.from_pretrained(path.parent if path.is_file() else source)
+        folder = path.parent if path.is_file() else source
+        processor = BridgeTowerImageProcessor.from_pretrained(folder, **(options or {}))
     except FileNotFoundError:
         return CLIP_MEAN, CLIP_STD
     return (processor.image_mean, processor.image_std) if processor.num_channels == 3 else (CLIP_MEAN, CLIP_STD)
@@ -168,7 +171,7 @@ def load_settings(source: str | PathLike[str], options: Mapping[str, Any] | None
 
     Args:
         source: what `load_weights` reads, or a file with settings in JSON.
-        options: a selection of `bridgetower.inputs.hub_files.HUB_OPTIONS`.
+        options: a selection of `bridgetower.sources.HUB_OPTIONS`.
 
     Returns:
         The content of its `config.json`, which may be the Hugging Face port's; of a checkpoint with none, what its

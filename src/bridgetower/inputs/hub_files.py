@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..sources import HUB_OPTIONS
+
 __all__ = ["HUB_OPTIONS", "FileSource", "take_hub_options"]
 
-#: Keyword arguments of `from_pretrained` that are about the download.
-HUB_OPTIONS = ("revision", "cache_dir", "token", "local_files_only", "force_download", "subfolder")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 

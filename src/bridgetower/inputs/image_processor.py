@@ -152,11 +152,12 @@ class BridgeTowerImageProcessor:
         return build_transform(str(self.transform), self.size["shortest_edge"], self.num_channels)
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], **settings: Any) -> BridgeTowerImageProcessor:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **settings: Any
+                        ) -> BridgeTowerImageProcessor:
         """Read `preprocessor_config.json`, or the settings in `processor_config.json`, of a folder or a hub repository.
 
         Args:
-            name_or_folder: a folder, or `owner/name` on the Hugging Face hub.
+            pretrained_model_name_or_path: a folder, or `owner/name` on the Hugging Face hub.
             settings: attributes of this class that replace those of the file, and options of the download
                 (`revision`, `cache_dir`, `token`, `local_files_only`, `force_download`, `subfolder`).
 
@@ -166,7 +167,7 @@ class BridgeTowerImageProcessor:
             ValueError: the file is not a JSON object, or a setting is wrong.
         """
         hub = take_hub_options(settings)
-        source = FileSource(name_or_folder, CONFIG_FILE, options=hub)
+        source = FileSource(pretrained_model_name_or_path, CONFIG_FILE, options=hub)
         path, config = source.find(CONFIG_FILE), None
         if path is not None:
             config = _read_object(path)
@@ -181,14 +182,14 @@ class BridgeTowerImageProcessor:
             raise ValueError(f"{path}: {error.args[0] if error.args else error}") from error
 
     @classmethod
-    def from_dict(cls, config: Mapping[str, Any], **settings: Any) -> BridgeTowerImageProcessor:
+    def from_dict(cls, image_processor_dict: Mapping[str, Any], **settings: Any) -> BridgeTowerImageProcessor:
         """The processor that `to_dict` of ours or of the port describes, with some settings replaced."""
-        return cls._from_config(config, settings, "the given settings")
+        return cls._from_config(image_processor_dict, settings, "the given settings")
 
     @classmethod
-    def from_json_file(cls, path: str | os.PathLike[str]) -> BridgeTowerImageProcessor:
+    def from_json_file(cls, json_file: str | os.PathLike[str]) -> BridgeTowerImageProcessor:
         """The processor that a file of settings describes."""
-        return cls._from_config(_read_object(Path(path)), {}, str(path))
+        return cls._from_config(_read_object(Path(json_file)), {}, str(json_file))
 
     @classmethod
     def _from_config(cls, config: Mapping[str, Any], settings: Mapping[str, Any], where: str
@@ -212,14 +213,18 @@ class BridgeTowerImageProcessor:
         """All settings as JSON."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
-    def to_json_file(self, path: str | os.PathLike[str]) -> None:
+    def to_json_file(self, json_file_path: str | os.PathLike[str]) -> None:
         """Write all settings to a JSON file."""
-        write_json(path, self.to_dict())
+        write_json(json_file_path, self.to_dict())
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> list[str]:
+    def stored_settings(self) -> dict[str, Any]:
+        """`to_dict` with the crop size written out: transformers 5 refuses a file without one."""
+        return {**self.to_dict(), "crop_size": deepcopy(self.crop_size or self.size)}
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> list[str]:
         """Write `preprocessor_config.json`, which the Hugging Face port reads as well; the path of the file."""
-        path = Path(folder).expanduser() / CONFIG_FILE
-        self.to_json_file(path)
+        path = Path(save_directory).expanduser() / CONFIG_FILE
+        write_json(path, self.stored_settings())
         return [str(path)]
 
     def __call__(

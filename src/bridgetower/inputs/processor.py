@@ -40,11 +40,13 @@ class BridgeTowerProcessor:
         self.tokenizer = tokenizer
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], **settings: Any) -> BridgeTowerProcessor:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **settings: Any
+                        ) -> BridgeTowerProcessor:
         """Read the image settings and the tokenizer of a folder or a hub repository.
 
         Args:
-            name_or_folder: a folder, or `owner/name` on the Hugging Face hub, such as BridgeTower/bridgetower-base.
+            pretrained_model_name_or_path: a folder, or `owner/name` on the Hugging Face hub, such as
+                BridgeTower/bridgetower-base.
             settings: those of the image processor's and the tokenizer's `from_pretrained`.
 
         Raises:
@@ -55,15 +57,15 @@ class BridgeTowerProcessor:
         hub = {name: value for name, value in settings.items() if name in HUB_OPTIONS}
         of_images = {name: value for name, value in settings.items() if name in _IMAGE_NAMES}
         of_texts = {name: value for name, value in settings.items() if name not in (*HUB_OPTIONS, *_IMAGE_NAMES)}
-        return cls(BridgeTowerImageProcessor.from_pretrained(name_or_folder, **of_images, **hub),
-                   BridgeTowerTokenizer.from_pretrained(name_or_folder, **of_texts, **hub))
+        return cls(BridgeTowerImageProcessor.from_pretrained(pretrained_model_name_or_path, **of_images, **hub),
+                   BridgeTowerTokenizer.from_pretrained(pretrained_model_name_or_path, **of_texts, **hub))
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> list[str]:
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> list[str]:
         """Write what `from_pretrained` reads; the paths of the files."""
-        path = Path(folder).expanduser() / CONFIG_FILE
+        path = Path(save_directory).expanduser() / CONFIG_FILE
         # The name of the class is what the port's AutoProcessor looks for.
-        write_json(path, {**self.image_processor.to_dict(), **self.to_dict()})
-        return [str(path), *self.tokenizer.save_pretrained(folder)]
+        write_json(path, {**self.image_processor.stored_settings(), **self.to_dict()})
+        return [str(path), *self.tokenizer.save_pretrained(save_directory)]
 
     @property
     def model_input_names(self) -> list[str]:
@@ -78,9 +80,9 @@ class BridgeTowerProcessor:
         """`to_dict` as JSON."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
-    def to_json_file(self, path: str | os.PathLike[str]) -> None:
+    def to_json_file(self, json_file_path: str | os.PathLike[str]) -> None:
         """Write `to_dict` to a JSON file."""
-        write_json(Path(path), self.to_dict())
+        write_json(Path(json_file_path), self.to_dict())
 
     def __call__(self, images: Any = None, text: Any = None, return_tensors: str | None = None, **options: Any
                  ) -> Encoding:

@@ -19,9 +19,10 @@ from ..exits import one_line
 from ..files import write_json, write_text
 from ..known import nearest
 from ..ranges import shown
-from .encoding import Encoding
+from .encoding import Encoding, plain
 from .hub_files import take_hub_options
 from .padding import join_rows, pad_rows
+from .prepared_ids import cut_ids, prepared_row
 from .special_tokens import SPECIAL_TOKEN_NAMES, token_text
 from .text_options import Padding, TextOptions, check_side
 from .tokenizer_files import DEFAULT_TOKENS, Kind, frame, read_tokenizer, tokenizer_source
@@ -111,14 +112,16 @@ class BridgeTowerTokenizer(Vocabulary):
         self.model_input_names: list[str] = list(settings.get("model_input_names") or names)
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | os.PathLike[str], **settings: Any) -> BridgeTowerTokenizer:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **settings: Any
+                        ) -> BridgeTowerTokenizer:
         """Read a folder with tokenizer.json, vocab.json and merges.txt, or vocab.txt; or fetch them from the hub.
 
         A vocab.txt is lower-cased when tokenizer_config.json has `do_lower_case`, or else when the name contains
         "uncased".
 
         Args:
-            name_or_folder: a folder, a known name such as roberta-base, or `owner/name` on the Hugging Face hub.
+            pretrained_model_name_or_path: a folder, a known name such as roberta-base, or `owner/name` on the Hugging
+                Face hub.
             settings: settings of the constructor, `add_prefix_space` (RoBERTa), `do_lower_case`, `strip_accents`,
                 `tokenize_chinese_chars` (BERT) that replace those of the files; and options of the download
                 (`revision`, `cache_dir`, `token`, `local_files_only`, `force_download`, `subfolder`).
@@ -128,7 +131,7 @@ class BridgeTowerTokenizer(Vocabulary):
             ValueError: a damaged file, or an unknown setting.
             ConnectionError: the download failed.
         """
-        source = tokenizer_source(name_or_folder, take_hub_options(settings))
+        source = tokenizer_source(pretrained_model_name_or_path, take_hub_options(settings))
         known = (*_SETTINGS, *SPECIAL_TOKEN_NAMES, *_LIBRARY_SETTINGS)
         for name in settings:
             if name not in known:
@@ -144,12 +147,12 @@ class BridgeTowerTokenizer(Vocabulary):
         except BaseException as error:  # the library panics with an exception that is no Exception
             message = one_line(error)
             raise ValueError(message if str(source) in message else f"{source}: {message}") from error
-        tokenizer.name_or_path = str(name_or_folder)
+        tokenizer.name_or_path = str(pretrained_model_name_or_path)
         return tokenizer
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> tuple[str, ...]:
         """Write tokenizer.json and tokenizer_config.json, which the port's fast tokenizers read too; their paths."""
-        target = Path(folder).expanduser()
+        target = Path(save_directory).expanduser()
         config: dict[str, Any] = {name: text for name, text in self._special.items() if text}
         config["tokenizer_class"] = "RobertaTokenizer" if self.kind == "roberta" else "BertTokenizer"
         if self.kind == "roberta":
@@ -321,6 +324,43 @@ class BridgeTowerTokenizer(Vocabulary):
                  ) -> list[str]:
         """The tokens of one text."""
         return self(text, pair, add_special_tokens=add_special_tokens, **options).tokens()
+
+    def prepare_for_model(self, ids: Sequence[int], pair_ids: Sequence[int] | None = None,
+                          add_special_tokens: bool = True, *, prepend_batch_axis: bool = False, **options: Any
+                          ) -> Encoding:
+        """What calling the tokenizer does, for the ids of one text or pair that have no special tokens yet.
+
+        Args:
+            ids, pair_ids: (L,) of the text, and of the second one.
+            add_special_tokens, options: see `TextOptions`.
+            prepend_batch_axis: whether tensors are (1, L) rather than (L,).
+
+        Returns:
+            What a call returns for one text; with `return_overflowing_tokens` also `overflowing_tokens`, which were cut
+            off, and `num_truncated_tokens`.
+
+        Raises:
+            ValueError: an unknown option, or too little to cut off.
+        """
+        chosen = TextOptions.of({**options, "add_special_tokens": add_special_tokens}, self.model_max_length)
+        data = prepared_row(self, ids, pair_ids, chosen)
+        names = ("input_ids", "token_type_ids", "special_tokens_mask")
+        row: dict[str, Any] = {name: data.pop(name) for name in names if name in data}
+        padded = self.pad(row, chosen.padding or False, chosen.max_length, chosen.pad_to_multiple_of,
+                          chosen.padding_side, chosen.return_attention_mask)
+        length = {"length": len(padded["input_ids"])} if chosen.return_length else {}
+        return Encoding({**data, **padded, **length}).convert_to_tensors(chosen.return_tensors, prepend_batch_axis)
+
+    def truncate_sequences(self, ids: Sequence[int], pair_ids: Sequence[int] | None = None,
+                           num_tokens_to_remove: int = 0, truncation_strategy: str = "longest_first", stride: int = 0
+                           ) -> tuple[list[int], list[int] | None, list[int]]:
+        """The ids of a text and of a second one without so many tokens, and those that were cut off.
+
+        Raises:
+            ValueError: too little to cut off.
+        """
+        return cut_ids(ids, pair_ids, num_tokens_to_remove, str(plain(truncation_strategy)), stride,
+                       self.truncation_side)
 
     def encode_texts(self, texts: Sequence[str | tuple[str, str]], max_length: int) -> EncodedTexts:
         """Token ids `bos ... eos` of each text, at most `max_length` of them: what the data collator needs, and fast.

@@ -134,35 +134,38 @@ class BridgeTowerForImagesAndTextClassification(_Classifier):
         Raises:
             ValueError: when there are no texts, or not two images per text.
         """
-        model, count = self.bridgetower, self._check_images(pixel_values, image_embeds)
+        model = self.bridgetower
+        self._check_images(pixel_values, image_embeds)
         attention_mask = model.check_inputs(input_ids, attention_mask, pixel_values, inputs_embeds, image_embeds,
                                             image_rows)
         with_states, with_weights = self.wanted(output_hidden_states, output_attentions)
         texts, images, every_state = model.encode(
             input_ids, attention_mask, _by_image(pixel_values), inputs_embeds, _by_image(image_embeds),
             interpolate_pos_encoding, with_states)
-        views = [model.project_image([state[:count] for state in images], token_type=1),
-                 model.project_image([state[count:] for state in images], token_type=2)]
+        views = [model.project_image([paddle.chunk(state, 2)[index] for state in images], token_type=index + 1)
+                 for index in range(2)]
         if image_rows is not None:
             views = [[state.index_select(image_rows) for state in view] for view in views]
         fused = model.fuse([paddle.concat([state, state]) for state in model.project_text(texts)],
                            [paddle.concat(both) for both in zip(*views, strict=True)],
                            paddle.concat([attention_mask, attention_mask]), True, False, with_states, with_weights)
+        pooled = paddle.concat(paddle.chunk(fused.pooler_output, 2), axis=-1)
+        if not with_states and not with_weights:
+            return self._output(pooled, labels, return_dict)
         each = [self._of_image(fused, every_state, index) for index in range(2)]
-        return self._output(paddle.concat(paddle.chunk(fused.pooler_output, 2), axis=-1), labels, return_dict,
+        return self._output(pooled, labels, return_dict,
                             tuple(one.hidden_states for one in each) if with_states else None,
                             tuple(one.attentions for one in each) if with_weights else None)
 
     @staticmethod
-    def _check_images(pixel_values: Tensor | None, image_embeds: Tensor | None) -> int:
-        """Check that there are two images per text, see `forward`; returns the number of pairs."""
+    def _check_images(pixel_values: Tensor | None, image_embeds: Tensor | None) -> None:
+        """Check that there are two images per text, see `forward`."""
         name, images, axes = "pixel_values", pixel_values, "3, S, S"
         if image_embeds is not None:
             name, images, axes = "image_embeds", image_embeds, "N, W"
         if images is None or images.ndim != 3 + axes.count(",") or images.shape[1] != 2:
             shape = None if images is None else tuple(images.shape)
             raise ValueError(f"{name} has shape {shape}, expected (texts, 2, {axes}): two images per text")
-        return int(images.shape[0])
 
     @staticmethod
     def _of_image(fused: BridgeTowerModelOutput, every_state: tuple[list[Tensor], list[Tensor]] | None, index: int

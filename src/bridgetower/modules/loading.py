@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from paddle import nn
+from paddle import Tensor, nn
 
 from ..config import BridgeTowerConfig
 from ..config_limits import parameter_count
 from ..model_parts import BASE_PREFIX, patterns
 from ..one_channel import CLIP_MEAN, CLIP_STD, PATCH_KERNELS, MeanAndStd, fold_channels
 from ..position import resize_position_table
-from ..sources import read_normalization, read_weights
+from ..sources import HUB_OPTIONS, read_normalization, read_weights
 
 __all__ = ["LoadReport", "LoadingMixin", "check_size", "load_into"]
 
@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 #: What a task may leave out or start anew; anything else must be in the file and in the model.
 HEADS = patterns("head")
+#: How other libraries are to read a file; every kind of file is read here, and no code of a repository ever runs.
+_NO_EFFECT = ("from_hf_hub", "convert_from_torch", "low_cpu_mem_usage", "use_safetensors", "trust_remote_code",
+              "resume_download")
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -37,11 +40,13 @@ class LoadReport:
         loaded: number of tensors that were loaded.
         new: parameters that keep their initial values.
         unused: tensors that were not read.
+        mismatched: of the new ones, those whose shape is another one in the file.
     """
 
     loaded: int
     new: tuple[str, ...]
     unused: tuple[str, ...]
+    mismatched: tuple[str, ...] = ()
 
 
 def _dtype_name(dtype: Any) -> str:
@@ -62,7 +67,7 @@ def _some(names: list[str]) -> str:
 
 def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | os.PathLike = "the file",
               may_miss: Iterable[str] = HEADS, may_ignore: Iterable[str] = HEADS,
-              normalization: MeanAndStd = (CLIP_MEAN, CLIP_STD)) -> LoadReport:
+              normalization: MeanAndStd = (CLIP_MEAN, CLIP_STD), skip_misfits: bool = False) -> LoadReport:
     """Copy weights into a model and check that they fit.
 
     The position table of the image tower is resized when the file was made for another image size, and a token-type
@@ -77,6 +82,7 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
         may_ignore: patterns of tensors that the model need not have.
         normalization: mean and standard deviation of the pictures' channels that the weights expect, which a model
             with one channel gets into its weights.
+        skip_misfits: leave tensors whose shapes do not fit unread, and those parameters as they start.
 
     Raises:
         ValueError: on any other missing or unexpected key, or a shape that does not fit.
@@ -87,22 +93,48 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
     parameters = dict(model.named_parameters())
     if any(name.endswith(PATCH_KERNELS) and value.shape[1] == 1 for name, value in parameters.items()):
         tensors = fold_channels(tensors, normalization)
-    prefix = BASE_PREFIX
-    wants_prefix = any(name.startswith(prefix) for name in parameters)
-    given: dict[str, np.ndarray] = {}
+    given = _named_alike(tensors, parameters)
+    model_name = type(model).__name__
+    _check_names(given, parameters, may_miss, may_ignore, f"{source} does not fit the model {model_name}")
+    given, misfits = _fitted(given, parameters)
+    if misfits and not skip_misfits:
+        shapes = list(misfits.values())
+        hint = " (the vocabulary of the tokenizer and of the weights differ)" if "word_embed" in shapes[0] else ""
+        raise ValueError(f"{source} does not fit the model {model_name}: {_some(shapes)}{hint}")
+    for name, parameter in parameters.items():
+        if name in given:
+            parameter.set_value(given[name].astype(np.float32) if given[name].dtype == np.float16 else given[name])
+    report = LoadReport(sum(name in given for name in parameters),
+                        tuple(name for name in parameters if name not in given),
+                        tuple(name for name in given if name not in parameters), tuple(misfits))
+    logger.info("%s: %d tensors loaded, %d parameters new, %d tensors not used", source, report.loaded,
+                len(report.new), len(report.unused))
+    return report
+
+
+def _named_alike(tensors: Mapping[str, np.ndarray], parameters: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """The tensors under the names of the parameters: with the prefix of models with a head, or without it."""
+    given = {}
     for name, value in tensors.items():
-        bare = name.removeprefix(prefix)
-        given[prefix + bare if wants_prefix and prefix + bare in parameters else bare] = value
+        bare = name.removeprefix(BASE_PREFIX)
+        given[BASE_PREFIX + bare if BASE_PREFIX + bare in parameters else bare] = value
+    return given
+
+
+def _check_names(given: Mapping[str, Any], parameters: Mapping[str, Any], may_miss: Iterable[str],
+                 may_ignore: Iterable[str], problem: str) -> None:
     missing = [name for name in parameters if name not in given and not _matches(name, may_miss)]
     unexpected = [name for name in given if name not in parameters and not _matches(name, may_ignore)]
-    if missing or unexpected:
-        lines = [f"{source} does not fit the model {type(model).__name__}"]
-        if missing:
-            lines.append(f"missing in the file: {_some(missing)}")
-        if unexpected:
-            lines.append(f"not in the model: {_some(unexpected)}")
-        raise ValueError("; ".join(lines) + ". Check the depths and widths in the configuration")
-    shapes = []
+    reasons = [f"{what}: {_some(names)}" for what, names in
+               (("missing in the file", missing), ("not in the model", unexpected)) if names]
+    if reasons:
+        raise ValueError("; ".join([problem, *reasons]) + ". Check the depths and widths in the configuration")
+
+
+def _fitted(given: Mapping[str, np.ndarray], parameters: Mapping[str, Tensor]
+            ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors in the shapes of the parameters, without those that cannot be, and for each of these the reason."""
+    fitted, misfits = dict(given), {}
     for name, parameter in parameters.items():
         if name not in given:
             continue
@@ -112,22 +144,12 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
         elif name.endswith("token_type_embeddings.weight") and "text_tower" not in name \
                 and value.shape[0] == 2 and shape[0] == 3:
             value = np.concatenate([value, value[1:]])
-        if value.shape != shape:
-            shapes.append(f"{name} is {value.shape} in the file and {shape} in the model")
+        if value.shape == shape:
+            fitted[name] = value
         else:
-            given[name] = value
-    if shapes:
-        hint = " (the vocabulary of the tokenizer and of the weights differ)" if "word_embed" in shapes[0] else ""
-        raise ValueError(f"{source} does not fit the model {type(model).__name__}: {_some(shapes)}{hint}")
-    for name, parameter in parameters.items():
-        if name in given:
-            parameter.set_value(given[name].astype(np.float32) if given[name].dtype == np.float16 else given[name])
-    report = LoadReport(sum(name in given for name in parameters),
-                        tuple(name for name in parameters if name not in given),
-                        tuple(name for name in given if name not in parameters))
-    logger.info("%s: %d tensors loaded, %d parameters new, %d tensors not used", source, report.loaded,
-                len(report.new), len(report.unused))
-    return report
+            misfits[name] = f"{name} is {value.shape} in the file and {shape} in the model"
+            del fitted[name]
+    return fitted, misfits
 
 
 #: Heads and tables that a model may have beyond its checkpoint, in parameters.
@@ -165,7 +187,7 @@ class LoadingMixin:
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *,
                         config: BridgeTowerConfig | None = None, dtype: Any = "float32", torch_dtype: Any = None,
                         output_loading_info: bool = False, allow_nonfinite: bool = False,
-                        **changes: Any) -> Any:
+                        ignore_mismatched_sizes: bool = False, **changes: Any) -> Any:
         """Build a model from a folder or file and fill it with its weights.
 
         With `vision_config={"num_channels": 1}`, weights for three channels become those of a model that reads one
@@ -182,19 +204,24 @@ class LoadingMixin:
             torch_dtype: another name of `dtype`.
             output_loading_info: whether to return what was loaded, too.
             allow_nonfinite: accept NaN and infinite weights.
-            changes: settings to change in the stored configuration, for instance `num_labels=13`.
+            ignore_mismatched_sizes: start parameters anew whose shapes are others in the file.
+            changes: settings to change in the stored configuration, for instance `num_labels=13`; options of the
+                download (`revision`, `cache_dir`, `token`, `local_files_only`, `force_download`, `subfolder`). How
+                PaddleNLP or transformers are to read a file (`from_hf_hub`, `low_cpu_mem_usage`, `use_safetensors`,
+                ...) has no effect: every kind of file is read.
 
         Returns:
             The model, in evaluation mode; with `output_loading_info` also a dictionary of `missing_keys`,
-            `unexpected_keys`, `mismatched_keys` and `error_msgs`, of which the last two are always empty: what does not
-            fit is an error.
+            `unexpected_keys`, `mismatched_keys` and `error_msgs`, of which the last one is always empty.
 
         Raises:
             FileNotFoundError: when there is nothing to load.
             ValueError: when the weights do not fit or are not finite, or there is no such dtype.
         """
         wanted = _dtype_name(dtype if torch_dtype is None else torch_dtype)
-        tensors, stored = read_weights(Path(pretrained_model_name_or_path), allow_nonfinite)
+        hub = {name: changes.pop(name) for name in HUB_OPTIONS if name in changes}
+        changes = {name: value for name, value in changes.items() if name not in _NO_EFFECT}
+        tensors, stored = read_weights(Path(pretrained_model_name_or_path), allow_nonfinite, hub)
         if config is None:
             if stored is None:
                 raise ValueError(f"{pretrained_model_name_or_path} holds weights but no configuration; pass config=")
@@ -204,14 +231,17 @@ class LoadingMixin:
         check_size(config, sum(value.size for value in tensors.values()), Path(pretrained_model_name_or_path))
         model = cls(config)  # type: ignore[call-arg]
         reads_grey = config.vision_config.num_channels == 1
-        normalization = read_normalization(pretrained_model_name_or_path) if reads_grey else (CLIP_MEAN, CLIP_STD)
-        report = load_into(model, tensors, Path(pretrained_model_name_or_path), normalization=normalization)
+        normalization = (read_normalization(pretrained_model_name_or_path, hub) if reads_grey
+                         else (CLIP_MEAN, CLIP_STD))
+        report = load_into(model, tensors, Path(pretrained_model_name_or_path), normalization=normalization,
+                           skip_misfits=ignore_mismatched_sizes)
         if wanted == "auto":
             wanted = _dtype_name(config.dtype or "float32")
         if wanted != "float32":
             model.to(dtype=wanted)  # type: ignore[attr-defined]
         model.config.dtype = wanted  # type: ignore[attr-defined]
         model.eval()  # type: ignore[attr-defined]
-        info = {"missing_keys": list(report.new), "unexpected_keys": list(report.unused), "mismatched_keys": [],
-                "error_msgs": []}
+        missing = [name for name in report.new if name not in report.mismatched]
+        info = {"missing_keys": missing, "unexpected_keys": list(report.unused),
+                "mismatched_keys": list(report.mismatched), "error_msgs": []}
         return (model, info) if output_loading_info else model

@@ -53,6 +53,29 @@ class BridgeTowerPretrainedModel(LoadingMixin, PretrainedModel):
         """Type of the parameters (of the first one, where they differ)."""
         return next(iter(self.parameters())).dtype
 
+    @property
+    def device(self) -> Any:
+        """Where the parameters are (of the first one, where they differ): a place of Paddle, which `to` takes."""
+        return next(iter(self.parameters())).place
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Keep no activations inside layers in training, as `--recompute` does: less memory for more time."""
+        self._set_recompute(True)
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Undo `gradient_checkpointing_enable`."""
+        self._set_recompute(False)
+
+    def _set_recompute(self, value: bool) -> None:  # PaddleNLP's `recompute_disable` enables it
+        for layer in self.sublayers(include_self=True):
+            if hasattr(layer, "enable_recompute"):
+                layer.enable_recompute = value
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether any layer keeps no activations in training."""
+        return any(getattr(layer, "enable_recompute", False) for layer in self.sublayers(include_self=True))
+
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """Number of values in all parameters.
 

@@ -179,12 +179,15 @@ class _Hub:
 
     def __init__(self, files: list[str], folder: Path) -> None:
         self.files, self.folder, self.name, self.patterns = files, folder, "", [""]
+        self.options: list[dict[str, object]] = []
 
-    def list_repo_files(self, name: str) -> list[str]:
+    def list_repo_files(self, name: str, **options: object) -> list[str]:
+        self.options.append(options)
         return self.files
 
-    def snapshot_download(self, name: str, allow_patterns: list[str]) -> str:
+    def snapshot_download(self, name: str, allow_patterns: list[str], **options: object) -> str:
         self.name, self.patterns = name, allow_patterns
+        self.options.append(options)
         return str(self.folder)
 
 
@@ -209,6 +212,22 @@ def test_one_kind_of_weights_is_downloaded(
     chosen = {file for file in hub.files if any(fnmatch.fnmatch(file, pattern) for pattern in hub.patterns)}
     assert {file for file in chosen if Path(file).suffix not in (".json", ".txt")} == wanted
     assert {"vocab.json", "merges.txt"} <= chosen
+
+
+def test_options_of_the_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    hub = _Hub(["pytorch_model.bin", "paddle/model.safetensors", "paddle/config.json"], tmp_path)
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.snapshot_download)
+    options = {"revision": "v2", "subfolder": "paddle", "cache_dir": "somewhere", "token": None}
+    assert local_path("somebody/something", options) == tmp_path / "paddle"
+    assert hub.options == [{"revision": "v2"}, {"revision": "v2", "cache_dir": "somewhere"}]
+    chosen = {file for file in hub.files if any(fnmatch.fnmatch(file, pattern) for pattern in hub.patterns)}
+    assert chosen == {"paddle/model.safetensors", "paddle/config.json"}
+    hub.options.clear()
+    local_path("somebody/something", {"local_files_only": True})  # asks nobody for a list of files
+    assert hub.options == [{"local_files_only": True}]
 
 
 @pytest.mark.parametrize("name, repository", [("CLIP-ViT-B/16", "openai/clip-vit-base-patch16"),
@@ -271,7 +290,7 @@ def test_missing_shard(tmp_path: Path) -> None:
     ({"weight_map": {"a": "model-0.safetensors"}}, "disagree about tensor"),
     ({"weight_map": {"a": 3}}, "no weight_map"),
     ({"weights": {}}, "no weight_map"),
-    ([1], "not hold a JSON object"),
+    ([1], "not a JSON object"),
 ])  # fmt: skip
 def test_broken_index(index: Any, message: str, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
