@@ -81,13 +81,13 @@ def check_activation(setting: str, value: object) -> None:
 
 
 def check_epsilon(setting: str, value: float) -> None:
-    """Refuse an epsilon that Paddle's LayerNorm does not take.
+    """Refuse an epsilon that no LayerNorm can have.
 
     Raises:
         ValueError: the message names the setting and the range.
     """
-    if not isinstance(value, (int, float)) or not 0 <= value <= 1e-3:
-        raise ValueError(f"{setting}={value!r} is not between 0 and 0.001, which is what Paddle's LayerNorm takes")
+    if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise ValueError(f"{setting}={value!r} must be a number of at least zero; LayerNorm adds it to a variance")
 
 
 def nearest(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
