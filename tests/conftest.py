@@ -4,14 +4,19 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+if TYPE_CHECKING:
+    from tests.host_reads import HostReads
+
 # Before anything imports Paddle or PyTorch, and inherited by the processes that tests start. The number of threads
 # decides the order of float sums, so it is the same on every machine with two cores or more.
 os.environ["OMP_NUM_THREADS"] = str(min(2, os.cpu_count() or 1))
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
+if os.environ.get("BRIDGETOWER_TEST_DEVICE", "cpu") == "cpu":  # scripts/gpu_check.sh runs some tests on a GPU
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -33,6 +38,14 @@ def both_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Run a test twice: with our kernels, and with Paddle's own operators as on a GPU."""
     monkeypatch.setenv("BRIDGETOWER_KERNELS", request.param)
     return request.param
+
+
+@pytest.fixture
+def host_reads(monkeypatch: pytest.MonkeyPatch) -> "HostReads":
+    """Counts where the training runs of a test read values of tensors (tests/host_reads.py)."""
+    from tests.host_reads import HostReads
+
+    return HostReads(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,9 @@ ROOT = Path(bridgetower.__file__).parent
 ROOMS = ("cli", "serving", "pipelines", "search", "explain", "report", "export", "training", "tasks", "verification",
          "conversion", "preparation", "datasets", "inputs", "modules", "objectives", "kernels", "base")
 #: Modules beside the rooms; everything may import them, and they import each other without a cycle.
-BASE = ("auto_classes", "config", "experiment", "known", "files", "lazy_exports", "picture_formats", "picture_reading",
-        "one_channel", "sources",
-        "model_parts", "port_settings", "position", "progress", "distributed", "runtime")
+BASE = ("auto_classes", "config", "config_limits", "exits", "experiment", "json_files", "ranges", "known", "files",
+        "lazy_exports", "picture_formats", "picture_reading", "one_channel", "sources", "model_parts", "port_settings",
+        "position", "progress", "distributed", "runtime")
 
 
 def module_names() -> list[tuple[str, ...]]:
@@ -85,6 +86,14 @@ def test_no_cycle_between_packages() -> None:
 
     for package in list(edges):
         visit(package, ())
+
+
+@pytest.mark.parametrize("package", ["", ".datasets", ".explain", ".export", ".pipelines"])
+def test_what_loads_on_first_use_is_not_hidden_by_a_module(package: str) -> None:
+    """The import of a module sets its name in the package, whatever the package exports by that name."""
+    folder = ROOT.joinpath(*package.split("."))
+    exported = set(importlib.import_module(f"bridgetower{package}").__all__)
+    assert not exported & {path.stem for path in folder.iterdir()}
 
 
 def test_module_names_do_not_repeat() -> None:

@@ -20,7 +20,6 @@ from bridgetower import (
     BridgeTowerProcessor,
     pipeline,
 )
-from bridgetower.conversion import CheckpointError, Options, plan_reverse
 from bridgetower.export import BridgeTowerPredictor, export_checkpoint
 from bridgetower.inputs.transforms import TRANSFORM_KEYS, build_transform
 from bridgetower.one_channel import PATCH_KERNELS, fold_channels
@@ -162,9 +161,3 @@ def test_training_starts_from_three_channels_and_saves_one(mini: Path, tmp_path:
     assert (config["vision_config"]["num_channels"], processor.num_channels, processor.image_mean) == (1, 1, [0.0])
     again = run("again", "--checkpoint_path", str(one), model={"num_hidden_layers": 2})  # the checkpoint says it
     assert json.loads((again / "config.json").read_text())["vision_config"]["num_channels"] == 1
-
-
-def test_the_way_back_to_torch(one_folder: Path, tmp_path: Path) -> None:
-    """The original reads three channels; the port can read one."""
-    with pytest.raises(CheckpointError, match="num_channels=1, but the original reads three channels; use --format"):
-        plan_reverse(one_folder, Options(output=tmp_path / "x.ckpt"))

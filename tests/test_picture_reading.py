@@ -146,6 +146,18 @@ def test_a_picture_without_a_number_is_refused() -> None:
     assert "no pixel" in str(decode_problem(content, strict=True))
 
 
+@pytest.mark.parametrize(("dtype", "bits"), [("<f8", 64), ("<f2", 16)])
+def test_a_tiff_that_pillow_does_not_know_is_called_one(dtype: str, bits: int, tmp_path: Path) -> None:
+    path = tmp_path / "x.tif"
+    path.write_bytes(tiff(RAMP.astype(dtype).tobytes(), bits, 3))
+    message = "a TIFF of a kind that Pillow does not read, such as floats"
+    with pytest.raises(UnreadablePictureError, match=message):
+        open_picture(path, "it")
+    with pytest.raises(ValueError, match=message):
+        BLIP(path.read_bytes())
+    assert message in str(decode_problem(path.read_bytes()))
+
+
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGB", "RGBA", "CMYK", "YCbCr"])
 def test_pictures_of_eight_bits_stay(mode: str) -> None:
     image = Image.new("RGB", (5, 4), (10, 200, 30)).convert(mode)
@@ -210,6 +222,11 @@ def test_a_file_of_several_pages_is_refused_where_a_user_hands_it(kind: str, tmp
     chosen = Image.open(path)
     chosen.seek(1)
     BLIP(chosen)
+    BLIP(Image.open(path).copy())
+    path.write_bytes(encoded(first, kind))
+    with Image.open(path) as single:
+        single.load()
+    BLIP(single)
     # Published tables hold animations, of which the first frame is read.
     assert decode_problem(content) is None
     assert open_image(memoryview(content), "row 0").size == WIDE.size

@@ -6,12 +6,28 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from paddlenlp.transformers import PretrainedConfig
 
 from . import port_settings
-from .known import IMAGE_TOWERS, TEXT_TOWERS, check_activation, check_epsilon, nearest
+from .config_limits import (
+    Blocks,
+    Epsilon,
+    Heads,
+    Inner,
+    Layers,
+    Positions,
+    Share,
+    TokenId,
+    Types,
+    Width,
+    check_common,
+    check_settings_of,
+    check_total,
+)
+from .known import IMAGE_TOWERS, TEXT_TOWERS, check_activation, nearest
+from .ranges import ImageSide, Range, Vocabulary, shown
 from .sources import HUB_OPTIONS, read_settings
 
 __all__ = ["BRIDGE_TYPES", "BridgeTowerConfig", "BridgeTowerTextConfig", "BridgeTowerVisionConfig", "tower_settings"]
@@ -25,14 +41,6 @@ def _check_multiple(value: int, divisor: int, what: str, by: str) -> None:
     if divisor <= 0 or value % divisor:
         fitting = max(divisor, value // divisor * divisor) if divisor > 0 else "a positive divisor"
         raise ValueError(f"{what}={value} is not a multiple of {by}={divisor}; try {fitting}")
-
-
-def _check_sizes(config: PretrainedConfig, section: str, names: tuple[str, ...], least: int = 1) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            allowed = "above zero" if least else "of at least zero"
-            raise ValueError(f"{section}{name}={value!r} must be a whole number {allowed}")
 
 
 @functools.cache
@@ -60,8 +68,11 @@ def _strict(section: str, port_names: tuple[str, ...], translate: Callable[[dict
             for name in settings:
                 if name not in own and name not in port_names and name not in _common_names():
                     known = (*own, *port_names, "num_labels")
-                    raise ValueError(f"{section} has no setting {name!r}{nearest(name, known)}")
+                    raise ValueError(f"{section} has no setting {shown(name)}{nearest(name, known)}")
             translated = translate(settings)
+            prefix = "" if section == "model" else f"{section}."
+            check_settings_of(construct, translated, prefix)
+            check_common({name: value for name, value in translated.items() if name in _common_names()}, prefix)
             construct(self, **{name: value for name, value in translated.items()
                                if name not in port_names and name not in port_settings.IGNORED})
 
@@ -136,14 +147,15 @@ class BridgeTowerTextConfig(_TowerConfig):
     section = "text_config"
 
     @_strict("text_config", port_settings.TEXT_ONLY, _text_settings)
-    def __init__(self, kind: str = "roberta", vocab_size: int = 50265, hidden_size: int = 768,
-                 num_hidden_layers: int = 12, num_attention_heads: int = 12, intermediate_size: int = 3072,
-                 hidden_act: str = "gelu", hidden_dropout_prob: float = 0.1, attention_probs_dropout_prob: float = 0.1,
-                 max_position_embeddings: int = 514, type_vocab_size: int = 1, layer_norm_eps: float = 1e-5,
-                 pad_token_id: int = 1, bos_token_id: int = 0, eos_token_id: int = 2, **kwargs: Any) -> None:
+    def __init__(self, kind: str = "roberta", vocab_size: Vocabulary = 50265, hidden_size: Width = 768,
+                 num_hidden_layers: Blocks = 12, num_attention_heads: Heads = 12, intermediate_size: Inner = 3072,
+                 hidden_act: str = "gelu", hidden_dropout_prob: Share = 0.1, attention_probs_dropout_prob: Share = 0.1,
+                 max_position_embeddings: Positions = 514, type_vocab_size: Types = 1, layer_norm_eps: Epsilon = 1e-5,
+                 pad_token_id: TokenId = 1, bos_token_id: TokenId | None = 0, eos_token_id: TokenId | None = 2,
+                 **kwargs: Any) -> None:
         super().__init__(pad_token_id=pad_token_id, bos_token_id=bos_token_id, eos_token_id=eos_token_id, **kwargs)
         if kind not in ("roberta", "bert"):
-            raise ValueError(f"text_config.kind={kind!r} is unknown; use 'roberta' or 'bert'")
+            raise ValueError(f"text_config.kind={shown(kind)} is unknown; use 'roberta' or 'bert'")
         self.kind = kind
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
@@ -156,11 +168,13 @@ class BridgeTowerTextConfig(_TowerConfig):
         self.max_position_embeddings = max_position_embeddings
         self.type_vocab_size = type_vocab_size
         self.layer_norm_eps = layer_norm_eps
-        _check_sizes(self, "text_config.", ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
-                                            "intermediate_size", "max_position_embeddings", "type_vocab_size"))
         _check_multiple(hidden_size, num_attention_heads, "text_config.hidden_size", "num_attention_heads")
         check_activation("text_config.hidden_act", hidden_act)
-        check_epsilon("text_config.layer_norm_eps", layer_norm_eps)
+        if pad_token_id >= vocab_size:
+            raise ValueError(f"text_config.pad_token_id={pad_token_id} is not below vocab_size={vocab_size}")
+        if kind == "roberta" and max_position_embeddings <= pad_token_id + 1:
+            raise ValueError(f"text_config.max_position_embeddings={max_position_embeddings} leaves no position after "
+                             f"pad_token_id={pad_token_id}, where RoBERTa's positions begin")
 
 
 class BridgeTowerVisionConfig(_TowerConfig):
@@ -176,13 +190,14 @@ class BridgeTowerVisionConfig(_TowerConfig):
     section = "vision_config"
 
     @_strict("vision_config", port_settings.VISION_ONLY, _vision_settings)
-    def __init__(self, kind: str = "clip", hidden_size: int = 768, num_hidden_layers: int = 12,
-                 num_attention_heads: int | None = None, intermediate_size: int | None = None, patch_size: int = 16,
-                 image_size: int = 288, num_channels: int = 3, hidden_act: str = "quick_gelu",
-                 layer_norm_eps: float = 1e-5, **kwargs: Any) -> None:
+    def __init__(self, kind: str = "clip", hidden_size: Width = 768, num_hidden_layers: Blocks = 12,
+                 num_attention_heads: Heads | None = None, intermediate_size: Inner | None = None,
+                 patch_size: Annotated[int, Range(1, 1024)] = 16, image_size: ImageSide = 288,
+                 num_channels: Annotated[int, Range(1, 1024)] = 3, hidden_act: str = "quick_gelu",
+                 layer_norm_eps: Epsilon = 1e-5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if kind not in ("clip", "vit"):
-            raise ValueError(f"vision_config.kind={kind!r} is unknown; use 'clip' or 'vit'")
+            raise ValueError(f"vision_config.kind={shown(kind)} is unknown; use 'clip' or 'vit'")
         if num_attention_heads is None:
             _check_multiple(hidden_size, 64, "vision_config.hidden_size", "the width of a head")
             num_attention_heads = hidden_size // 64
@@ -196,11 +211,8 @@ class BridgeTowerVisionConfig(_TowerConfig):
         self.num_channels = num_channels
         self.hidden_act = hidden_act
         self.layer_norm_eps = layer_norm_eps
-        _check_sizes(self, "vision_config.", ("hidden_size", "num_hidden_layers", "num_attention_heads",
-                                              "intermediate_size", "patch_size", "image_size", "num_channels"))
         _check_multiple(hidden_size, num_attention_heads, "vision_config.hidden_size", "num_attention_heads")
         check_activation("vision_config.hidden_act", hidden_act)
-        check_epsilon("vision_config.layer_norm_eps", layer_norm_eps)
         if image_size < patch_size:
             raise ValueError(f"vision_config.image_size={image_size} is less than patch_size={patch_size}")
 
@@ -260,16 +272,18 @@ class BridgeTowerConfig(PretrainedConfig):
 
     @_strict("model", port_settings.TOP_ONLY, _model_settings)
     def __init__(self, text_config: BridgeTowerTextConfig | Mapping[str, Any] | None = None,
-                 vision_config: BridgeTowerVisionConfig | Mapping[str, Any] | None = None, hidden_size: int = 768,
-                 num_hidden_layers: int = 6, num_attention_heads: int = 12, intermediate_size: int | None = None,
-                 num_bridges: int | None = None, bridge_type: str = "add", gated_fusion: bool = False,
-                 hidden_act: str = "gelu", hidden_dropout_prob: float = 0.1, attention_probs_dropout_prob: float = 0.1,
-                 cross_layer_norm_eps: float = 1e-12, layer_norm_eps: float = 1e-5, token_type_vocab_size: int = 2,
-                 contrastive_hidden_size: int = 256, initial_temperature: float = 0.07,
+                 vision_config: BridgeTowerVisionConfig | Mapping[str, Any] | None = None, hidden_size: Width = 768,
+                 num_hidden_layers: Layers = 6, num_attention_heads: Heads = 12, intermediate_size: Inner | None = None,
+                 num_bridges: Layers | None = None, bridge_type: str = "add", gated_fusion: bool = False,
+                 hidden_act: str = "gelu", hidden_dropout_prob: Share = 0.1, attention_probs_dropout_prob: Share = 0.1,
+                 cross_layer_norm_eps: Epsilon = 1e-12, layer_norm_eps: Epsilon = 1e-5,
+                 token_type_vocab_size: Types = 2, contrastive_hidden_size: Width = 256,
+                 initial_temperature: Annotated[float, Range(0, 1e50, above=True)] = 0.07,
                  gather_global_negative: bool = False, objectives: tuple[str, ...] | list[str] = ("mlm", "itm"),
-                 head_layers: int = 2, head_hidden_scale: float = 1, initializer_range: float = 0.02,
-                 tie_word_embeddings: bool = False, cross_hidden_act: str | None = None,
-                 mlm_layer_norm_eps: float | None = None, **kwargs: Any) -> None:
+                 head_layers: Annotated[int, Range(1, 2)] = 2,
+                 head_hidden_scale: Annotated[float, Range(0, 64, above=True)] = 1,
+                 initializer_range: Annotated[float, Range(0, 100)] = 0.02, tie_word_embeddings: bool = False,
+                 cross_hidden_act: str | None = None, mlm_layer_norm_eps: Epsilon | None = None, **kwargs: Any) -> None:
         super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
         self.text_config = self._tower(text_config, BridgeTowerTextConfig, "text_config")
         self.vision_config = self._tower(vision_config, BridgeTowerVisionConfig, "vision_config")
@@ -302,20 +316,15 @@ class BridgeTowerConfig(PretrainedConfig):
         if isinstance(value, config_class):
             return value
         if value is not None and not isinstance(value, Mapping):
-            raise ValueError(f"{key}={value!r} is {type(value).__name__}, expected a group of settings")
+            raise ValueError(f"{key}={shown(value)} is {type(value).__name__}, expected a group of settings")
         return config_class(**(value or {}))
 
     def _check(self) -> None:
-        _check_sizes(self, "", ("hidden_size", "num_attention_heads", "intermediate_size", "token_type_vocab_size",
-                                "contrastive_hidden_size"))
-        _check_sizes(self, "", ("num_hidden_layers",), least=0)  # 0: two towers alone
         for name in ("hidden_act", "cross_hidden_act"):
             check_activation(name, getattr(self, name))
-        for name in ("layer_norm_eps", "cross_layer_norm_eps", "mlm_layer_norm_eps"):
-            check_epsilon(name, getattr(self, name))
         _check_multiple(self.hidden_size, self.num_attention_heads, "hidden_size", "num_attention_heads")
         if self.bridge_type not in BRIDGE_TYPES:
-            raise ValueError(f"bridge_type={self.bridge_type!r} is unknown; use one of {', '.join(BRIDGE_TYPES)}")
+            raise ValueError(f"bridge_type={shown(self.bridge_type)} is unknown; use one of {', '.join(BRIDGE_TYPES)}")
         if not 0 <= self.num_bridges <= self.num_hidden_layers:
             raise ValueError(f"num_bridges={self.num_bridges} is not between 0 and "
                              f"num_hidden_layers={self.num_hidden_layers}")
@@ -331,11 +340,10 @@ class BridgeTowerConfig(PretrainedConfig):
                                  "num_bridges=0")
             if min(self.text_config.num_hidden_layers, self.vision_config.num_hidden_layers) < 2:
                 raise ValueError("gated_fusion sums the blocks below the last one; each tower needs two blocks or more")
-        if self.head_layers not in (1, 2):
-            raise ValueError(f"head_layers={self.head_layers!r} is not possible; a classifier has 1 or 2 layers")
         unknown = set(self.objectives) - {"mlm", "itm", "itc", "itm_itc"}
         if unknown:
-            raise ValueError(f"objectives has {sorted(unknown)}; use any of mlm, itm, itc, itm_itc")
+            raise ValueError(f"objectives has {shown(sorted(unknown))}; use any of mlm, itm, itc, itm_itc")
+        check_total(self)
 
     @classmethod
     def from_text_vision_configs(cls, text_config: BridgeTowerTextConfig, vision_config: BridgeTowerVisionConfig,

@@ -5,22 +5,32 @@ from __future__ import annotations
 import json
 import os
 import sys
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+from .json_files import read_json_object
 from .known import closest, nearest
+from .ranges import Count, ImageSide, Range, checked, shown
 
-__all__ = ["DataSettings", "Experiment", "OptimizationSettings", "SettingsError", "TaskSettings", "load_experiment"]
+__all__ = ["DataSettings", "Experiment", "OptimizationSettings", "SettingsError", "TaskSettings", "TextLength",
+           "load_experiment"]
 
 _T = TypeVar("_T")
 
 
 class SettingsError(ValueError):
     """A setting that cannot be used; the message names the file, the key, the value and what to do."""
+
+
+#: Tokens that a text is cut to, the two around it included.
+TextLength = Annotated[int, Range(3, 65_536)]
+#: A number of samples, texts or pictures, of which 0 may be said too.
+_Amount = Annotated[int, Range(0, 10**12)]
+#: A factor on the learning rate, or the rate itself.
+_Rate = Annotated[float, Range(0, 1000)]
 
 
 @dataclass(frozen=True)
@@ -54,19 +64,19 @@ class DataSettings:
 
     datasets: tuple[str, ...] = ()
     tokenizer: str = "roberta-base"
-    image_size: int = 288
-    max_text_len: int = 50
+    image_size: ImageSide = 288
+    max_text_len: TextLength = 50
     train_transform: str = "clip"
     eval_transform: str = "clip"
-    mlm_probability: float = 0.15
+    mlm_probability: Annotated[float, Range(0, 1)] = 0.15
     whole_word_masking: bool = False
     padding: str = "longest"
-    debug_limit: int = 0
-    texts_per_image: int = 1
+    debug_limit: _Amount = 0
+    texts_per_image: Annotated[int, Range(1, 10_000)] = 1
     clean_splits: bool = False
     vqa_extra_train_tables: tuple[str, ...] = ()
-    max_unreadable_images: int = 100
-    shuffle_buffer: int = 20_000
+    max_unreadable_images: _Amount = 100
+    shuffle_buffer: Annotated[int, Range(1, 10_000_000)] = 20_000
     scale_16bit: str | None = None
     apply_exif: bool | None = None
 
@@ -89,12 +99,12 @@ class TaskSettings:
 
     name: str = ""
     objectives: tuple[str, ...] = ("mlm", "itm")
-    num_labels: int | None = None
-    head_hidden_scale: float = 1.0
-    num_false_texts: int = 15
-    k_test: int | None = 128
+    num_labels: Count | None = None
+    head_hidden_scale: Annotated[float, Range(0, 64, above=True)] = 1.0
+    num_false_texts: Annotated[int, Range(1, 1000)] = 15
+    k_test: Annotated[int, Range(0, 1_000_000)] | None = 128
     recall: bool = True
-    pairs_per_pass: int = 128
+    pairs_per_pass: Annotated[int, Range(1, 65_536)] = 128
     train_classifier: bool = True
 
 
@@ -108,9 +118,9 @@ class OptimizationSettings:
         lr_mult_cross_modal: factor of the cross-modal rate on it.
     """
 
-    learning_rate: float = 1e-5
-    lr_mult_head: float = 5
-    lr_mult_cross_modal: float = 5
+    learning_rate: _Rate = 1e-5
+    lr_mult_head: _Rate = 5
+    lr_mult_cross_modal: _Rate = 5
 
 
 @dataclass(frozen=True)
@@ -148,30 +158,14 @@ _HOMES = (Path(__file__).parents[2], Path(__file__).parents[1] / "share/bridgeto
           Path(sys.prefix) / "share/bridgetower")
 
 
-def _typed(value: Any, hint: Any, key: str) -> Any:
-    """Check a JSON value against a type hint; integers are accepted as floats, lists become tuples."""
-    kind = typing.get_origin(hint)
-    if kind in (typing.Union, types.UnionType):
-        return None if value is None else _typed(value, typing.get_args(hint)[0], key)
-    if kind is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise SettingsError(f"{key}={value!r} is {type(value).__name__}, expected a list; write [{value!r}]")
-        return tuple(_typed(item, typing.get_args(hint)[0], f"{key}[{i}]") for i, item in enumerate(value))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
-        raise SettingsError(f"{key}={value!r} is {type(value).__name__}, expected {hint.__name__}")
-    return value
-
-
 def _section(kind: type[_T], values: Any, where: str) -> _T:
     if not isinstance(values, Mapping):
         raise SettingsError(f"{where} is {type(values).__name__}, expected an object with settings")
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     for name in values:
         if name not in hints:
             raise SettingsError(f"{where} has no setting {name!r}{nearest(name, hints)}")
-    return kind(**{name: _typed(value, hints[name], f"{where}.{name}") for name, value in values.items()})
+    return kind(**{name: checked(value, hints[name], f"{where}.{name}") for name, value in values.items()})
 
 
 def parse_experiment(values: Mapping[str, Any], source: str = "the settings") -> Experiment:
@@ -192,7 +186,7 @@ def parse_experiment(values: Mapping[str, Any], source: str = "the settings") ->
             raise SettingsError(f"{source}: {name} is {type(values[name]).__name__}, expected an object with settings")
     try:
         typed: dict[str, Any] = {name: _section(kind, values.get(name, {}), name) for name, kind in _SECTIONS.items()}
-    except SettingsError as error:
+    except ValueError as error:
         raise SettingsError(f"{source}: {error}") from None
     typed |= {name: dict(values.get(name, {})) for name in _OPEN_SECTIONS}
     return Experiment(source, **typed, given=tuple(values.get("data", {})))
@@ -203,15 +197,15 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
     path, separator, text = assignment.partition("=")
     keys = path.split(".")
     if not separator or len(keys) < 2:
-        raise SettingsError(f"--set {assignment!r}: write section.key=value, for instance data.image_size=384")
+        raise SettingsError(f"--set {shown(assignment)}: write section.key=value, for instance data.image_size=384")
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, lists in lists
         value = text
     for key in keys[:-1]:
         values = values.setdefault(key, {})
         if not isinstance(values, dict):
-            raise SettingsError(f"--set {assignment!r}: {key} is a value, not a section")
+            raise SettingsError(f"--set {shown(assignment)}: {key} is a value, not a section")
     values[keys[-1]] = value
 
 
@@ -235,11 +229,9 @@ def load_experiment(path: str | os.PathLike[str], assignments: Iterable[str] = (
         hint = f"; did you mean {file.parent / match}?" if match else ""
         raise FileNotFoundError(f"the experiment file {file} does not exist{hint}")
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise SettingsError(f"{file} holds a {type(values).__name__}, expected an object with sections")
+        values = read_json_object(file)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
     if values.get("model_type") == "bridgetower":
         values = {"model": values}
     for assignment in assignments:

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .ranges import shown
+
 __all__ = ["ACTIVATIONS", "IMAGE_TOWERS", "TEXT_TOWERS", "TOKENIZERS", "KnownTokenizer", "KnownTower",
-           "check_activation", "check_epsilon", "closest", "nearest"]
+           "check_activation", "closest", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,10 @@ ACTIVATIONS = ("gelu", "gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gel
                "swish", "tanh")
 
 
+#: Comparing takes a time that grows with the square of the length; what is longer is no name.
+_LONGEST_NAME = 100
+
+
 def check_activation(setting: str, value: object) -> None:
     """Refuse an activation that is not among `ACTIVATIONS`.
 
@@ -77,17 +83,7 @@ def check_activation(setting: str, value: object) -> None:
         ValueError: the message names the setting and what it may be.
     """
     if value not in ACTIVATIONS:
-        raise ValueError(f"{setting}={value!r} is unknown; use one of {', '.join(ACTIVATIONS)}")
-
-
-def check_epsilon(setting: str, value: float) -> None:
-    """Refuse an epsilon that no LayerNorm can have.
-
-    Raises:
-        ValueError: the message names the setting and the range.
-    """
-    if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise ValueError(f"{setting}={value!r} must be a number of at least zero; LayerNorm adds it to a variance")
+        raise ValueError(f"{setting}={shown(value)} is unknown; use one of {', '.join(ACTIVATIONS)}")
 
 
 def nearest(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
@@ -104,4 +100,4 @@ def nearest(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
 
 def closest(name: object, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known name that looks most like `name`, see `nearest`; None when none does."""
-    return next(iter(difflib.get_close_matches(str(name), list(known), n=1, cutoff=cutoff)), None)
+    return next(iter(difflib.get_close_matches(str(name)[:_LONGEST_NAME], list(known), n=1, cutoff=cutoff)), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import IO, Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .known import nearest
 
@@ -15,6 +15,7 @@ __all__ = ["FORMATS", "SWITCH", "allowed_formats", "check_format", "open_picture
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM")
 #: Environment variable with further formats, separated by commas, for instance `AVIF,ICO`.
 SWITCH = "BRIDGETOWER_PICTURE_FORMATS"
+_TIFF_STARTS = (b"II*\0", b"MM\0*")
 #: Formats whose reader runs a program, or follows what the file says to another file.
 _NEVER = ("EPS", "WMF", "MIC", "FPX", "GBR")
 
@@ -37,8 +38,26 @@ def allowed_formats() -> tuple[str, ...]:
 
 
 def open_picture_file(source: str | os.PathLike[str] | IO[bytes]) -> Image.Image:
-    """`PIL.Image.open` for the allowed formats, whatever the name of the file ends with."""
-    return Image.open(source, formats=allowed_formats())
+    """`PIL.Image.open` for the allowed formats, whatever the name of the file ends with.
+
+    Raises:
+        OSError: no such picture; see Pillow. What is a TIFF is not called something else.
+    """
+    try:
+        return Image.open(source, formats=allowed_formats())
+    except UnidentifiedImageError as error:
+        if _first_bytes(source, 4) in _TIFF_STARTS:
+            raise OSError("a TIFF of a kind that Pillow does not read, such as floats of 16 or 64 bits; save it with "
+                          "whole numbers of 16 bits or floats of 32") from error
+        raise
+
+
+def _first_bytes(source: str | os.PathLike[str] | IO[bytes], count: int) -> bytes:
+    if isinstance(source, str | os.PathLike):
+        with open(source, "rb") as file:
+            return file.read(count)
+    source.seek(0)
+    return source.read(count)
 
 
 def check_format(picture: Any) -> None:

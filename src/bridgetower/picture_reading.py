@@ -79,7 +79,9 @@ def require_one_page(image: Image.Image) -> None:
     Raises:
         ValueError: says how many there are and what to do.
     """
-    if image.format in _ONE_PICTURE or not getattr(image, "is_animated", False) or image.tell():
+    if getattr(image, "fp", None) is None or image.format in _ONE_PICTURE:  # decoded, and its file closed
+        return
+    if not getattr(image, "is_animated", False) or image.tell():
         return
     raise ValueError(f"the file holds {getattr(image, 'n_frames', 'several')} pages or frames, and one picture is "
                      "read; save the one that you mean as a file of its own")
@@ -116,21 +118,34 @@ def scale_values(values: np.ndarray, rule: str = "full", stated: Range | None = 
         stated: the range of the numbers that `full` maps to 0-255, where it is known.
     """
     check_scale_rule(rule)
-    numbers = values.astype(np.float64)
-    finite = numbers[np.isfinite(numbers)]
-    if not finite.size:
-        raise ValueError("no pixel of the picture holds a finite number")
-    low, high = float(finite.min()), float(finite.max())
-    if rule == "full":
-        low, high = stated or _assumed_range(low, high, _FLOAT_LIMITS if values.dtype.kind == "f" else _WHOLE_LIMITS)
-    elif rule == "percentile":
-        inner = np.percentile(finite, _PERCENTILES)
-        if inner[0] < inner[1]:  # else nearly all pixels are equal, and only the others show anything
-            low, high = inner.tolist()
+    low, high = _range(values, rule, stated)
     if low == high:
         return np.zeros(values.shape, np.uint8)
-    clipped = np.nan_to_num(numbers, copy=False, nan=low, posinf=high, neginf=low).clip(low, high)
-    return np.rint((clipped - low) * (255 / (high - low))).astype(np.uint8)
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        return _mapped(np.arange(1 << 16), low, high)[values]  # much faster
+    return _mapped(values, low, high)
+
+
+def _mapped(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    numbers = np.nan_to_num(values.astype(np.float64), copy=False, nan=low, posinf=high, neginf=low)
+    return np.rint((numbers.clip(low, high) - low) * (255 / (high - low))).astype(np.uint8)
+
+
+def _range(values: np.ndarray, rule: str, stated: Range | None) -> Range:
+    """What becomes black, and what white."""
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    if not finite.size:
+        raise ValueError("no pixel of the picture holds a finite number")
+    if rule == "full" and stated is not None:
+        return stated
+    low, high = float(finite.min()), float(finite.max())
+    if rule == "full":
+        return _assumed_range(low, high, _FLOAT_LIMITS if values.dtype.kind == "f" else _WHOLE_LIMITS)
+    if rule == "percentile":
+        inner = np.percentile(finite, _PERCENTILES).tolist()
+        if inner[0] < inner[1]:  # else nearly all pixels are equal, and only the others show anything
+            return inner[0], inner[1]
+    return low, high
 
 
 def _assumed_range(low: float, high: float, limits: tuple[float, ...]) -> Range:

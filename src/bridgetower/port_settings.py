@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from .known import check_activation, check_epsilon
+from .config_limits import Blocks, Epsilon, Heads, Inner, Positions, Share, TokenId, Types, Width
+from .known import check_activation
+from .ranges import ImageSide, Range, Vocabulary, checked, shown
 
 __all__ = ["DEFAULT_IMAGE_SIZE", "IGNORED", "TEXT_ONLY", "TOP_ONLY", "VISION_ONLY", "are_ours", "check_modes",
            "check_text_modes", "check_vision_modes", "from_port", "initial_temperature", "is_port_file", "port_vision",
@@ -43,8 +45,19 @@ _TEXT = {"vocab_size": 50265, "hidden_size": 768, "num_hidden_layers": 12, "num_
          "layer_norm_eps": 1e-5, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
 _VISION = {"hidden_size": 768, "num_hidden_layers": 12, "num_channels": 3, "patch_size": 16,
            "image_size": DEFAULT_IMAGE_SIZE, "layer_norm_eps": 1e-5}
-_NUMBERS = ("layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob", "logit_scale_init_value")
-_TEXTS = ("hidden_act", "link_tower_type")
+_TYPES: dict[str, Any] = {
+    "vocab_size": Vocabulary, "hidden_size": Width, "num_hidden_layers": Blocks, "num_attention_heads": Heads,
+    "intermediate_size": Inner, "max_position_embeddings": Positions, "type_vocab_size": Types,
+    "layer_norm_eps": Epsilon, "hidden_dropout_prob": Share, "attention_probs_dropout_prob": Share,
+    "pad_token_id": TokenId, "bos_token_id": TokenId, "eos_token_id": TokenId, "contrastive_hidden_size": Width,
+    "logit_scale_init_value": Annotated[float, Range(-100, 100)], "hidden_act": str, "link_tower_type": str,
+    "num_channels": Types, "patch_size": Types, "image_size": ImageSide,
+}  # fmt: skip
+
+
+_SWITCHES = ("share_layernorm", "stop_gradient", "remove_last_layer", "init_layernorm_from_vision_encoder",
+             "tie_word_embeddings", "share_link_tower_layers", "share_cross_modal_transformer_layers", "is_decoder",
+             "add_cross_attention", "output_hidden_states", "output_attentions", "return_dict")
 
 
 def uses_port_names(settings: Settings) -> bool:
@@ -74,11 +87,16 @@ def check_modes(settings: Settings) -> None:
     Raises:
         ValueError: there is such a setting; the message names it.
     """
+    for section in ("text_config", "vision_config"):
+        checked(settings.get(section), Mapping | None, section)
+    checked(settings.get("architectures"), list[str] | None, "architectures")
+    checked(settings.get("transformers_version"), str | None, "transformers_version")
+    _check_switches(settings, "")
     vision = settings.get("vision_config") or {}
     layers = settings.get("num_hidden_layers", _TOP["num_hidden_layers"])
     link = settings.get("link_tower_type") or "add"
     if link not in LINK_TOWERS:
-        raise ValueError(f"link_tower_type={link!r} is not supported; the port has {', '.join(LINK_TOWERS)}")
+        raise ValueError(f"link_tower_type={shown(link)} is not supported; the port has {', '.join(LINK_TOWERS)}")
     if settings.get("share_link_tower_layers") and layers != 1:
         raise ValueError("share_link_tower_layers=true is not supported: the port cannot run such a model either; "
                          "set it to false")
@@ -96,6 +114,7 @@ def check_modes(settings: Settings) -> None:
 
 def check_text_modes(text: Settings) -> None:
     """`check_modes` for the settings of a text tower."""
+    _check_switches(text, "text_config.")
     _refuse(text, "position_embedding_type", "absolute", "", "text_config.")
     for name in ("is_decoder", "add_cross_attention"):
         _refuse(text, name, False, "BridgeTower's text tower is an encoder; ", "text_config.")
@@ -105,15 +124,21 @@ def check_text_modes(text: Settings) -> None:
 
 def check_vision_modes(vision: Settings) -> None:
     """`check_modes` for the settings of an image tower."""
+    _check_switches(vision, "vision_config.")
     if vision.get("pruned_heads"):
         raise ValueError("vision_config.pruned_heads is not supported; every layer has all of its attention heads")
+
+
+def _check_switches(settings: Settings, section: str) -> None:
+    for name in _SWITCHES:
+        checked(settings.get(name), bool | None, section + name)
 
 
 def _refuse(settings: Settings, name: str, wanted: Any, why: str, section: str = "") -> None:
     value = settings.get(name)
     if value is not None and value != wanted:
-        shown = str(wanted).lower() if isinstance(wanted, bool) else repr(wanted)
-        raise ValueError(f"{section}{name}={value!r} is not supported; {why}set it to {shown}")
+        right = str(wanted).lower() if isinstance(wanted, bool) else repr(wanted)
+        raise ValueError(f"{section}{name}={shown(value)} is not supported; {why}set it to {right}")
 
 
 def from_port(settings: Settings) -> dict[str, Any]:
@@ -198,9 +223,7 @@ def ties_decoder(settings: Settings) -> bool:
 
 def initial_temperature(scale: Any) -> float:
     """The temperature of a `logit_scale_init_value`, which is the logarithm of its inverse."""
-    if not abs(_checked("logit_scale_init_value", scale)) <= 100:
-        raise ValueError(f"logit_scale_init_value={scale} is not between -100 and 100")
-    return math.exp(-scale)
+    return math.exp(-_checked("logit_scale_init_value", scale))
 
 
 def _read(settings: Settings, defaults: Settings, section: str) -> dict[str, Any]:
@@ -209,15 +232,9 @@ def _read(settings: Settings, defaults: Settings, section: str) -> dict[str, Any
 
 
 def _checked(name: str, value: Any) -> Any:
-    """`value`, if it has the type of the setting."""
+    """`value`, if it has the type of the setting and is in its range."""
     bare = name.rpartition(".")[2]
-    types, what = ((int, float), "a number") if bare in _NUMBERS else ((int,), "a whole number")
-    if bare in _TEXTS:
-        types, what = (str,), "a text"  # type: ignore[assignment]
-    if not isinstance(value, types) or isinstance(value, bool):
-        raise ValueError(f"{name}={value!r} must be {what}")
+    checked(value, _TYPES[bare], name)
     if bare == "hidden_act":
         check_activation(name, value)
-    if bare == "layer_norm_eps":
-        check_epsilon(name, value)
     return value

@@ -100,6 +100,7 @@ def test_skip_bad(run: Any, saved: Folders, tmp_path: Path, caplog: pytest.LogCa
     (["classify", "{nlvr2}", "{picture}", "x"], "is not a pair of two pictures"),
     (["classify", "{nlvr2}", "{picture}", "x", "--second", "{absent}"], "absent: no such picture"),
     (["fill", "{mlm}", "{picture}", "red"], "'red' has no <mask>"),
+    (["fill", "{mlm}", "{picture}", f"{'red ' * 999}<mask>"], "has no <mask> among the tokens that the model reads"),
 ])
 def test_bad_input(words: list[str], message: str, saved: Folders, pictures: list[Path], tmp_path: Path,
                    capsys: pytest.CaptureFixture[str]) -> None:

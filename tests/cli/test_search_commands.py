@@ -12,6 +12,7 @@ import pytest
 
 from bridgetower import pipeline
 from bridgetower.cli import main
+from bridgetower.search.picture_index import PictureIndex
 from tests.saved_models import write_pictures
 
 Folders = Callable[[str], Path]
@@ -67,6 +68,10 @@ def test_an_export_is_the_same_model(index: Path, run: Any, exported: Folders, p
     (["index", "{itm_itc}", "{bad}", "--output", "{new}"], "text.png: unreadable picture"),
     (["search", "{new}", "red"], "is no index; make one with bridgetower index MODEL FOLDER --output"),
     (["search", "{index}"], "give words, --image, or both"),
+    (["search", "{index}", " "], "give words, --image, or both"),
+    (["search", "{broken}", "red"], "broken is an index that cannot be read ("),
+    (["index", "{itm_itc}", "{pictures}", "--output", "{broken}"], "remove it and make it again"),
+    (["index", "{itm_itc}", "{pictures}", "--output", "{picture}"], "is a file; name a folder for the index"),
     (["search", "{index}", "red", "--model", "{contrastive}"], "was made with another model"),
     (["search", "{index}", "--image", "{new}.png"], "new.png: no such picture"),
     (["search", "{index}", "--image", "{picture}", "--rerank", "5"], "give words too"),
@@ -76,13 +81,29 @@ def test_bad_input(words: list[str], message: str, saved: Folders, pictures: lis
     (tmp_path / "empty").mkdir()
     write_pictures(tmp_path / "bad", 1)
     (tmp_path / "bad" / "text.png").write_text("x")
+    (tmp_path / "broken" / "pictures.lance" / "_versions").mkdir(parents=True)
+    (tmp_path / "broken" / "pictures.lance" / "_versions" / "1.manifest").write_text("junk")
     names: dict[str, Any] = {name: saved(name) for name in ("itm", "itm_itc", "contrastive")}
     names |= {"pictures": pictures[0].parent, "picture": pictures[0], "empty": tmp_path / "empty",
-              "new": tmp_path / "new", "index": index, "bad": tmp_path / "bad"}
+              "new": tmp_path / "new", "index": index, "bad": tmp_path / "bad",
+              "broken": tmp_path / "broken"}
     assert main([word.format(**names) for word in words]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+def test_an_index_that_is_being_written(index: Path, saved: Folders, pictures: list[Path],
+                                        capsys: pytest.CaptureFixture[str]) -> None:
+    with PictureIndex(index).writing():
+        assert main(["index", str(saved("itm_itc")), str(pictures[0].parent), "--output", str(index)]) == 2
+    assert "index is being written by process " in capsys.readouterr().err
+
+
+def test_a_negative_number(index: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["search", str(index), "red", "--rerank", "-5"])
+    assert "'-5' is not a whole number between 0 and 1,000,000" in capsys.readouterr().err
 
 
 def test_rerank_without_a_matching_head(run: Any, saved: Folders, pictures: list[Path], tmp_path: Path,

@@ -212,6 +212,26 @@ def test_models_that_the_port_cannot_hold(case: str, setting: str, tmp_path: Pat
         plan_reverse(ours, Options())
 
 
+def test_one_channel_there_and_back(tmp_path: Path) -> None:
+    kernels = "bridgetower.vision_model.visual.embeddings.patch_embedding.weight"
+    source = write_port_folder(tmp_path / "model")
+    arrays = tensors("huggingface_mlm")
+    arrays[kernels] = np.ascontiguousarray(arrays[kernels][:, :1])
+    save_file(arrays, source / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((source / "config.json").read_text())
+    config["vision_config"]["num_channels"] = 1
+    (source / "config.json").write_text(json.dumps(config))
+    ours = _forward(source, tmp_path / "ours")
+    assert _typed(ours)["vision_config"]["num_channels"] == 1
+    plan = plan_reverse(ours, Options(output=tmp_path / "back", dtype="source"))
+    assert "pixel_values (B, 1, S, S)" in " ".join(plan.report.notes)
+    plan.write(_ignore)
+    assert load_file(tmp_path / "back/model.safetensors")[kernels].tobytes() == arrays[kernels].tobytes()
+    assert json.loads((tmp_path / "back/config.json").read_text())["vision_config"]["num_channels"] == 1
+    with pytest.raises(CheckpointError, match="num_channels=1, but the original reads three channels; use --format"):
+        plan_reverse(ours, Options(output=tmp_path / "x.ckpt"))
+
+
 def test_only_our_weights_go_back(original_ckpt: Path) -> None:
     with pytest.raises(CheckpointError, match="--reverse takes weights of this project; these have the original"):
         plan_reverse(original_ckpt, Options())

@@ -48,6 +48,11 @@ def test_batches_of_every_epoch() -> None:
     assert len(batches) == 3 and len(batches.dataset) == 5 and batches.dataset.name == "numbers"
 
 
+def test_batches_for_a_gpu_are_pinned_and_copied_ahead() -> None:
+    batches = loader(Numbers(5))
+    assert batches.pin_memory and batches.use_buffer_reader and batches.prefetch_factor == 2
+
+
 @pytest.mark.parametrize("dataset, error", [(Numbers(6, broken=3), KeyError), (Numbers(9), ValueError)])
 def test_errors_reach_the_caller(dataset: Numbers, error: type[Exception]) -> None:
     seen, hook = [], threading.excepthook

@@ -225,7 +225,7 @@ def test_a_damaged_file_is_named_in_one_line(plain: Path, port_folder: Path, tmp
         ("tokenizer_config.json", {"padding_side": "up"}, "padding_side='up' is unknown"),
         ("tokenizer_config.json", {"mask_token": 3}, "3 is not a token"),
         ("tokenizer_config.json", {"additional_special_tokens": [3]}, "3 is not a token"),
-        ("tokenizer_config.json", {"model_input_names": 3}, "not iterable"),
+        ("tokenizer_config.json", {"model_input_names": 3}, "model_input_names=3 is int, expected a list"),
         ("preprocessor_config.json", {"size": "large"}, "preprocessor_config.json: size='large' is not a size"),
         ("preprocessor_config.json", {"image_mean": [1]}, "preprocessor_config.json: image_mean"),
     ],

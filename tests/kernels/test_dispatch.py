@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import paddle
@@ -69,3 +71,40 @@ def test_the_variable_is_read_at_every_call(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv(SWITCH, "padle")
     with pytest.raises(ValueError, match="BRIDGETOWER_KERNELS=padle is not one of auto, paddle; did you mean 'paddle'"):
         kernels.gelu(X)
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The attention kernels that a GPU would run: Paddle chooses as for one, and notes its choice instead."""
+    sdpa = import_module("paddle.nn.functional.sdpa")
+    efficient = import_module("paddle.incubate.nn.memory_efficient_attention")
+    names: list[str] = []
+
+    def note(name: str) -> Callable[..., Any]:
+        return lambda query, *rest, **settings: (names.append(name), query)[1]
+
+    for check in ("check_all_tensors_on_device", "check_flash_attention_hardware_support",
+                  "check_mem_efficient_hardware_support", "use_tensor_cores"):
+        monkeypatch.setattr(sdpa, check, lambda *inputs: True)
+    monkeypatch.setattr(sdpa, "_get_enabled_backends", sdpa._get_backend_priority)  # a CPU build enables one alone
+    monkeypatch.setattr(sdpa, "get_device_capability", lambda device: (8, 0))
+    monkeypatch.setattr(paddle.device, "is_bf16_supported", lambda **settings: True)
+    monkeypatch.setattr(sdpa, "_config", {})
+    monkeypatch.setattr(sdpa._C_ops, "flash_attn", lambda *inputs: (note("flash")(*inputs), None, None, None))
+    monkeypatch.setattr(efficient, "memory_efficient_attention", note("memory-efficient"))
+    monkeypatch.setattr(sdpa, "_math_attention", lambda *inputs: (note("math")(*inputs), None))
+    return names
+
+
+@pytest.mark.parametrize(("dtype", "keys", "has_mask", "expected"), [
+    ("bfloat16", 325, False, "flash"), ("float16", 325, False, "flash"), ("bfloat16", 50, True, "flash"),
+    ("float32", 325, False, "memory-efficient"), ("float32", 56, True, "memory-efficient"),
+    ("float32", 50, True, "math")])
+def test_attention_on_a_gpu_keeps_no_weights(chosen: list[str], monkeypatch: pytest.MonkeyPatch, dtype: str, keys: int,
+                                             has_mask: bool, expected: str) -> None:
+    """Except in float32 with a mask whose length is no multiple of 8, where Paddle has no such kernel."""
+    monkeypatch.setenv("BRIDGETOWER_KERNELS", "paddle")
+    query, context = (paddle.zeros([2, length, 4, 64], dtype) for length in (10, keys))
+    mask = paddle.zeros([2, 1, 1, keys]) if has_mask else None
+    assert kernels.attention(query, context, context, mask, 0.1, training=True).shape == query.shape
+    assert chosen == [expected]

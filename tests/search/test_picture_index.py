@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -155,6 +156,22 @@ def test_an_interrupted_update_goes_on(folder: Path, tmp_path: Path, monkeypatch
     embed = Colours()
     assert str(update(PictureIndex(tmp_path / "index"), folder, embed)) == "6 added, 8 kept"
     assert len(embed.seen) == 6
+
+
+@pytest.mark.parametrize("moment, stored", [("embedding", 8), ("storing", 12), ("tidying", 14)])
+def test_a_killed_process_loses_nothing(moment: str, stored: int, folder: Path, tmp_path: Path) -> None:
+    """Nothing is cleaned up then: the next run goes on from what was stored, and nobody holds the lock."""
+    place = tmp_path / "index"
+    killed = subprocess.run([sys.executable, "-m", "tests.search.killed_update", str(folder), str(place), moment],
+                            cwd=Path(__file__).parents[2], timeout=120, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(PictureIndex.existing(place)) == stored
+    embed = Colours()
+    update(PictureIndex(place), folder, embed)
+    assert len(embed.seen) == 14 - stored
+    index = PictureIndex.existing(place)
+    assert len(index) == 14 == len({entry.image for entry in index.entries()})
+    assert search(index, Colours(), "red", top=1)[0].image.endswith("red.png")
 
 
 def test_pictures_elsewhere_stay(folder: Path, tmp_path: Path) -> None:

@@ -28,6 +28,13 @@ def test_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cannot be used (Address already in use); choose another with --port" in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_no_such_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", "model", "--port", port])
+    assert f"argument --port: '{port}' is not a whole number between 0 and 65,535" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("untuned")
 @pytest.mark.parametrize("words, message", [(["absent"], "absent: no such file or folder"),
                                             (["{vqa}", "--index", "absent"], "absent is no index")])

@@ -16,6 +16,7 @@ from bridgetower.conversion import load_weights
 from bridgetower.pipelines import pipeline
 from bridgetower.preparation.__main__ import main as prepare
 from bridgetower.report.__main__ import main as report
+from tests.host_reads import HostReads
 from tests.miniature import picture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +48,7 @@ def make(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def run(saved: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]:
-    """run(task, *flags): one step with the shipped experiment file of a task, which returns the output folder."""
+    """run(task, *flags): three steps with the shipped experiment file of a task, which returns the output folder."""
 
     def finetune(task: str, *flags: str, checkpoint: Path | None = None, output: str = "out",
                  parts: tuple[str, ...] = ("--do_train", "--do_eval", "--do_predict"), status: int = 0) -> Path:
@@ -56,7 +57,8 @@ def run(saved: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]:
             assert train.main([
                 "--config_name", str(ROOT / f"configs/finetune_{config}.json"), "--data_root", str(tmp_path / "data"),
                 "--checkpoint_path", str(checkpoint or saved("pretrain")), "--output_dir", str(tmp_path / output),
-                "--device", "cpu", "--max_steps", "1", "--batch_size", "8", "--dataloader_num_workers", "0",
+                "--device", "cpu", "--max_steps", "3", "--logging_steps", "3", "--batch_size", "8",
+                "--dataloader_num_workers", "0",
                 "--evaluation_strategy", "no", "--save_strategy", "no", "--load_best_model_at_end", "false",
                 "--early_stopping_patience", "0", "--disable_tqdm", "true", *parts, "--set",
                 f"task.name={task}", 'data.datasets=["mine"]', "data.max_text_len=12", *flags]) == status
@@ -87,10 +89,11 @@ def text(number: int) -> str:
     (True, False, "BridgeTowerForImageClassification", "image-classification"),
     (False, True, "BridgeTowerForSequenceClassification", "text-classification")], ids=["both", "image", "text"])
 def test_classes(make: Callable[..., Path], run: Callable[..., Path], tmp_path: Path, images: bool, texts: bool,
-                 model: str, served: str) -> None:
+                 model: str, served: str, host_reads: HostReads) -> None:
     """The model fits the columns; what it predicts is in the file, in the metrics, and what the pipeline says."""
     make("classify", images, label=label, **({"text": text} if texts else {}))
     output = run("classify")
+    host_reads.check()
     config = json.loads((output / "config.json").read_text())
     assert config["architectures"] == [model] and config["id2label"] == {"0": "no, never", "1": "yes"}
     assert (output / "preprocessor_config.json").is_file() is images

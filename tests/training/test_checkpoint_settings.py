@@ -6,13 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+import train
 from bridgetower import BridgeTowerImageProcessor
+from bridgetower.datasets import DatasetOptions, build_dataset
 from bridgetower.experiment import Experiment, SettingsError, parse_experiment
+from bridgetower.export.companions import find_processor
 from bridgetower.tasks import get_task
 from bridgetower.training.build import build_processor
 from bridgetower.training.checkpoint_settings import with_checkpoint_settings, with_table_settings
+from tests.miniature import MODEL, write_experiment
+from tests.preparation.own_data.pictures import make
 
 
 def experiment(**data: Any) -> Experiment:
@@ -55,3 +62,26 @@ def test_data_sets_that_differ_need_a_decision(tmp_path: Path) -> None:
 def test_an_unknown_rule(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="data.scale_16bit='fll' is unknown; did you mean 'full'"):
         resolved(tmp_path, scale_16bit="fll")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("untuned")
+def test_from_files_of_16_bits_to_the_model(mini: Path, tmp_path: Path) -> None:
+    """Tables, training and the processor of the trained model read the files alike."""
+    for number in range(12):
+        folder = tmp_path / "in" / ("dark", "bright")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        values = np.random.default_rng(number).integers(900, 1000 + 2000 * (number % 2), (40, 40), dtype=np.uint16)
+        Image.fromarray(values).save(folder / f"{number}.png")
+    tables = tmp_path / "data"
+    assert make(tmp_path / "in", "classify", tables, "--test_share", 0, "--scale_16bit", "percentile") == 0
+    vision = {**MODEL["vision_config"], "num_channels": 1}
+    config = write_experiment(mini, "deep", {"name": "classify"}, {**MODEL, "vision_config": vision},
+                              {"datasets": ["mine"]})
+    assert train.main(["--config_name", str(config), "--output_dir", str(tmp_path / "out"), "--data_root",
+                       str(tables), "--do_train", "--max_steps", "1"]) == 0
+    processor = find_processor(tmp_path / "out", None, 32, num_channels=1)
+    assert processor.scale_16bit == "percentile"
+    dataset = build_dataset(["mine"], "train", tables, DatasetOptions(32, "clip", mode="image_only", num_channels=1))
+    path = tmp_path / "in" / str(dataset.record(0).identifier)
+    np.testing.assert_array_equal(processor(path, "np")["pixel_values"][0], dataset[0].pixel_values)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from paddle.utils import unique_name
 
 import train
 from bridgetower.files import locked_folder
+from bridgetower.training import checkpoints
 from bridgetower.training.checkpoints import newest_checkpoint
 from bridgetower.training.preemption import PREEMPTED, Preemption
 from bridgetower.training.trainer import BridgeTowerTrainer
@@ -136,7 +140,20 @@ class Harmful:
 @pytest.mark.parametrize("place", ["elsewhere", "planted"])
 def test_the_best_checkpoint_runs_no_code(run: Any, tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str],
                                           monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither one outside of the output folder nor one that was changed inside is unpickled unchecked."""
+    """Neither one outside of the output folder nor one that was changed inside is unpickled unchecked, nor any file."""
+    opened: list[str] = []
+    looked_at: list[str] = []
+    unpickle, check = pickle.load, checkpoints.check_pickle
+
+    def load(file: Any, **settings: Any) -> Any:
+        opened.append(str(getattr(file, "name", file)))
+        assert opened[-1] in looked_at
+        return unpickle(file, **settings)
+
+    def check_pickle(file: Path) -> None:
+        looked_at.append(str(file))
+        check(file)
+
     flags = ("--do_eval", "--evaluation_strategy", "steps", "--eval_steps", "1", "--save_strategy", "steps",
              "--save_steps", "1", "--load_best_model_at_end", "true")
     assert run(tmp_path / "out", *flags, max_steps=2) == 0
@@ -149,8 +166,11 @@ def test_the_best_checkpoint_runs_no_code(run: Any, tmp_path: Path, place: str, 
     state.write_text(json.dumps(json.loads(state.read_text()) | {"best_model_checkpoint": str(evil),
                                                                  "best_metric": 9.0}))
     write_manifest(state.parent, 8)
-    status = run(tmp_path / "out", *flags, "--resume_from_checkpoint", str(state.parent), max_steps=3)
-    assert not (tmp_path / "made").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(pickle, "load", load)
+        patch.setattr(checkpoints, "check_pickle", check_pickle)
+        status = run(tmp_path / "out", *flags, "--resume_from_checkpoint", str(state.parent), max_steps=3)
+    assert not (tmp_path / "made").exists() and opened
     assert status == (0 if place == "elsewhere" else 2)
     if place == "planted":
         assert "model_state.pdparams cannot be read safely: it calls" in capsys.readouterr().err
@@ -175,33 +195,59 @@ def test_a_full_disk_ends_with_one_line(run: Any, tmp_path: Path, monkeypatch: p
     assert run(tmp_path / "out", *saving, "--resume_from_checkpoint", "last") == 0
 
 
+def test_no_room_for_the_trained_model(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The limit is that of a file's size, which is refused as a full disk is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        assert run(tmp_path / "out", max_steps=1) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"{tmp_path / 'out'} could not be written (File too large; " in message and "GB free); complete" in message
+    assert not (tmp_path / "out" / "model_state.pdparams").exists()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "out" / "metrics.jsonl").unlink()
+    (tmp_path / "pipe").rename(tmp_path / "out" / "metrics.jsonl")
+    assert run(tmp_path / "out", max_steps=1) == 2
+    assert "metrics.jsonl is no regular file; remove it" in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.slow
 def test_two_processes_are_preempted_ten_times(mini: Path, tmp_path: Path) -> None:
     """One of two processes gets the signal, at another step each time; both save and end together."""
-    config = write_experiment(mini, tmp_path.name, VQA, max_steps=12)
+    config = write_experiment(mini, tmp_path.name, VQA, max_steps=11)
     flags = ["--config_name", config, "--data_root", mini / "data", "--device", "cpu", "--do_train", "--batch_size",
              "8", "--per_device_train_batch_size", "4", "--resume_from_checkpoint", "auto"]
+    whole, out = ([*map(str, flags), "--output_dir", str(tmp_path / name)] for name in ("whole", "out"))
+    runs = [{"argv": whole, "stop_at": None}, *({"argv": out, "stop_at": step} for step in range(1, 11)),
+            {"argv": out, "stop_at": None}]
+    (tmp_path / "runs.json").write_text(json.dumps(runs))
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.forked_ranks", str(tmp_path / "log"), str(tmp_path / "runs.json")], cwd=ROOT,
+        capture_output=True, text=True, timeout=600, env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    statuses = json.loads(done.stdout.splitlines()[-1])
+    assert statuses == [[0, 0], *[[PREEMPTED, PREEMPTED]] * 10, [0, 0]], rank_logs(tmp_path / "log")
+    assert newest_checkpoint(tmp_path / "out") == tmp_path / "out" / "checkpoint-10"
+    assert_same_weights(tmp_path / "whole", tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_the_launcher_hands_the_status_on(mini: Path, tmp_path: Path) -> None:
+    """A requeue sees what Paddle's launcher makes of the statuses of its processes."""
+    config = write_experiment(mini, tmp_path.name, VQA, max_steps=2)
     script = tmp_path / "preempted.py"
     script.write_text(f"""
-import os, signal, sys
+import sys
 sys.path.insert(0, {str(ROOT)!r})
 from bridgetower.training.preemption import Preemption
-plain = Preemption.on_step_end
-def on_step_end(self, args, state, control, **kwargs):
-    if str(state.global_step) == os.environ["STOP_AT"] and args.process_index == 1:
-        os.kill(os.getpid(), signal.SIGTERM)
-    plain(self, args, state, control, **kwargs)
-Preemption.on_step_end = on_step_end
+Preemption.on_step_begin = lambda self, args, state, control, **_: self._handle(15, None)
 from bridgetower.training.run import run_program
 run_program()
 """)
-    done = launch(tmp_path / "log", ROOT / "train.py", *flags, "--output_dir", tmp_path / "whole")
-    assert done.returncode == 0, rank_logs(tmp_path / "log")
-    for step in range(1, 11):
-        os.environ["STOP_AT"] = str(step)
-        done = launch(tmp_path / "log", script, *flags, "--output_dir", tmp_path / "out")
-        assert done.returncode == PREEMPTED, rank_logs(tmp_path / "log")
-        assert newest_checkpoint(tmp_path / "out") == tmp_path / "out" / f"checkpoint-{step}"
-    done = launch(tmp_path / "log", ROOT / "train.py", *flags, "--output_dir", tmp_path / "out")
-    assert done.returncode == 0, rank_logs(tmp_path / "log")
-    assert_same_weights(tmp_path / "whole", tmp_path / "out")
+    done = launch(tmp_path / "log", script, "--config_name", config, "--data_root", mini / "data", "--device", "cpu",
+                  "--do_train", "--per_device_train_batch_size", "4", "--output_dir", tmp_path / "out")
+    assert done.returncode == PREEMPTED, rank_logs(tmp_path / "log")
+    assert newest_checkpoint(tmp_path / "out") == tmp_path / "out" / "checkpoint-1"

@@ -20,6 +20,7 @@ from paddle.utils import unique_name
 import train
 from bridgetower import BridgeTowerForPreTraining, BridgeTowerForQuestionAnswering, BridgeTowerProcessor
 from bridgetower.inputs.tokenizer import BridgeTowerTokenizer
+from bridgetower.training.trainer import BridgeTowerTrainer
 from tests.miniature import ANSWERS, MODEL, NUM_TEST, picture, write_experiment, write_tables
 
 ROOT = Path(train.__file__).parent
@@ -184,6 +185,18 @@ def test_model_settings_may_come_from_the_checkpoint(experiment: Any, mini: Path
                              lr_scheduler_type="constant")
     assert run(empty, tmp_path / "second", "--do_train", "--checkpoint_path", str(tmp_path / "first")) == 0
     assert_same_weights(tmp_path / "first", tmp_path / "second", atol=0)
+
+
+@pytest.mark.parametrize("flags", [("--save_strategy", "steps", "--save_steps", "1"), ("--logging_steps", "9")],
+                         ids=["save", "end"])
+def test_a_loss_that_is_no_number_ends_the_run(experiment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                               flags: tuple[str, ...]) -> None:
+    """It is looked at where something is logged or saved, and at the end; nothing of it is saved."""
+    compute = BridgeTowerTrainer.compute_loss
+    monkeypatch.setattr(BridgeTowerTrainer, "compute_loss", lambda *inputs, **kwargs: compute(*inputs) * float("nan"))
+    with pytest.raises(ValueError, match="nan"):
+        run(experiment(VQA, max_steps=1), tmp_path / "out", "--do_train", *flags)
+    assert not list((tmp_path / "out").rglob("model_state.pdparams"))
 
 
 def resume_and_compare(start: Callable[..., Any], config: Path, output: Path, steps: int) -> None:

@@ -84,7 +84,7 @@ def test_settings(complaint: Callable[..., str], settings: dict[str, Any], expec
 
 def test_experiment_file(complaint: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "quickstart.json").write_text("{'model': 1}")
-    assert "quickstart.json is not JSON" in complaint(config=tmp_path / "quickstart.json")
+    assert "quickstart.json is not valid JSON" in complaint(config=tmp_path / "quickstart.json")
     message = complaint(config=tmp_path / "quickstrat.json")
     assert "does not exist" in message and f"did you mean {tmp_path / 'quickstart.json'}?" in message
 

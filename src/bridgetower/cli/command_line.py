@@ -9,12 +9,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from ..exits import guarded
 from . import delegated, explain_command, picture_commands, serve_command, vector_commands
 
 __all__ = ["build_parser", "main"]
 
-UNUSABLE_INPUT = 2
-INTERRUPTED = 130
 PROGRAM = "bridgetower"
 EXAMPLE = """\
 example:
@@ -43,20 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] and words[0] in delegated.PROGRAMS:
         return delegated.run(words[0], words[1:])
     options = build_parser().parse_args(words)
-    try:
-        options.run(options)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print(f"{PROGRAM} {words[0]}: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, KeyError, OSError, MemoryError, ImportError) as error:
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"{PROGRAM} {words[0]}: error: {' '.join(str(message).split()) or type(error).__name__}",
-              file=sys.stderr)
-        return UNUSABLE_INPUT
-    return 0
+
+    def command() -> int:
+        try:
+            options.run(options)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+    return guarded(f"{PROGRAM} {words[0]}", command)
 
 
 def quiet() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from ..ranges import Range, argument
 from .output import print_json, print_table
 from .picture_lists import Row, read_rows
 
@@ -85,12 +87,8 @@ def add_commands(commands: Any) -> None:
         parser.set_defaults(run=lambda options, command=command: _run(command, options))
 
 
-def positive(text: str) -> int:
-    """A number from the command line that must be 1 or more."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
-    return value
+#: A number from the command line from 1 to 65,536.
+positive = argument(Annotated[int, Range(1, 65_536)])
 
 
 def open_pipeline(task: str, options: argparse.Namespace) -> Any:
@@ -117,7 +115,7 @@ def _run(command: Command, options: argparse.Namespace) -> None:
 def _rows(command: Command, options: argparse.Namespace) -> Iterator[Row]:
     """Every picture with every text."""
     for text in options.texts:
-        if Path(text).is_file():
+        if os.path.isfile(text):  # unlike that of Path, it takes any text
             raise ValueError(f"{text} is a file, expected a {command.text}; give several pictures as a folder or as a "
                              "quoted pattern")
     texts: Sequence[str | None] = options.texts

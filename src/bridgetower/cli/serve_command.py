@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from ..ranges import Range, argument
 from .picture_commands import MODEL, positive
 
 __all__ = ["add_commands"]
@@ -24,7 +25,8 @@ def add_commands(commands: Any) -> None:
                                  formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help=MODEL)
     parser.add_argument("--index", type=Path, help="an index that bridgetower index made with the model, to search")
-    parser.add_argument("--port", type=int, default=8080, help="8080 by default; 0 takes a free one")
+    parser.add_argument("--port", type=argument(Annotated[int, Range(0, 65_535)]), default=8080,
+                        help="8080 by default; 0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1",
                         help="address to listen at; 127.0.0.1, the default, is reached from this machine only")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="a GPU if there is one (auto)")

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice, tee
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from ..ranges import Range, argument
 from .output import print_json, print_table
 from .picture_commands import MODEL, PICTURES, add_model_options, open_pipeline, positive
 from .picture_lists import Row, read_rows, read_texts
@@ -67,7 +68,7 @@ def _add_search(commands: Any) -> None:
     parser.add_argument("text", nargs="?", help="what the pictures should show")
     parser.add_argument("--image", metavar="FILE", help="a picture that they should resemble")
     parser.add_argument("--top", type=positive, default=10, metavar="N", help="pictures to print (10)")
-    parser.add_argument("--rerank", type=int, default=0, metavar="N",
+    parser.add_argument("--rerank", type=argument(Annotated[int, Range(0, 1_000_000)]), default=0, metavar="N",
                         help="order the N nearest by how well they match the text (0: do not)")
     parser.add_argument("--model", help="where the model of the index is, if it was moved")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
@@ -113,7 +114,7 @@ def _search(options: argparse.Namespace) -> None:
     from ..search.searching import search
 
     index = PictureIndex.existing(options.index)
-    if options.text is None and options.image is None:
+    if not (options.text or "").strip() and options.image is None:
         raise ValueError("there is nothing to search for; give words, --image, or both")
     options.model = options.model or index.model
     if not os.path.exists(options.model) and os.path.isabs(options.model):

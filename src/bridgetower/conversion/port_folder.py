@@ -58,8 +58,8 @@ def plan_port(checkpoint: Checkpoint, config: BridgeTowerConfig, output: Path, d
         )
     if config.vision_config.num_channels == 1:
         notes.append(
-            "the model reads pixel_values (B, 1, S, S), grey values from 0 to 1 that are not normalised; the port's "
-            "processor makes three channels, so take them from bridgetower's BridgeTowerImageProcessor"
+            "the port reads pixel_values (B, 1, S, S), but its processor makes three channels; make them with "
+            "BridgeTowerImageProcessor of this project"
         )
     files = [output / "model.safetensors", output / "config.json"]
     report = Report(str(checkpoint.path), "paddle", count_parts(stems), dropped, notes, [str(file) for file in files])

@@ -15,7 +15,7 @@ __all__, __getattr__, __dir__ = lazy_exports(__name__, {
     "cross_modal_attention": "fused_attention",
     "check_by_deletion": "deletion",
     "deletion_scores": "deletion",
-    "head_divergence": "head_comparison",
-    "HeadDivergence": "head_comparison",
+    "head_divergence": "divergence",
+    "HeadDivergence": "divergence",
     "plot_head_divergence": "divergence_figure",
 })

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ..report.figure import COLORS, FAINT, INK, new_figure, save_figure
-from .head_comparison import KINDS, HeadDivergence
+from .divergence import KINDS, HeadDivergence
 
 __all__ = ["plot_head_divergence"]
 

@@ -19,7 +19,7 @@ from ..known import nearest
 
 __all__ = ["ExplainedModel", "Head", "TowerStates", "find_head"]
 
-MATCH = "match"
+_MATCHES = ["no match", "match"]
 _ONE_IMAGE = "explaining needs a model that reads one picture and one text together"
 
 
@@ -136,13 +136,15 @@ def _word_head(opened: ExplainedModel) -> Head:
 
 
 def _match_head(model: Any) -> Head:
-    def logits(output: Any, *_: Any) -> Tensor:
-        if hasattr(model, "rank_head"):
-            return model.match_scores(output.pooler_output).unsqueeze(-1)
-        pair = model.itm_head(output.pooler_output)  # what counts is how much a match is preferred
-        return (pair[:, 1] - pair[:, 0]).unsqueeze(-1)
+    if hasattr(model, "rank_head"):
+        return Head(lambda output, *_: model.match_scores(output.pooler_output).unsqueeze(-1), _sigmoid,
+                    lambda _: "match", lambda answer: _only(answer, "match"))
 
-    return Head(logits, _sigmoid, lambda _: MATCH, lambda answer: _only(answer, MATCH))
+    def logits(output: Any, *_: Any) -> Tensor:
+        pair = model.itm_head(output.pooler_output)
+        return pair - pair.flip(-1)  # what counts is how much one of the two is preferred
+
+    return Head(logits, _sigmoid, _MATCHES.__getitem__, lambda answer: _index(answer, _MATCHES))
 
 
 def _pair_similarity(model: Any, output: Any, states: TowerStates) -> Tensor:

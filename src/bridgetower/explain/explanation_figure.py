@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -39,10 +40,9 @@ def explanation_png(explanation: Explanation) -> bytes:
 
 def draw_explanation(explanation: Explanation) -> Figure:
     """Two blocks, attention and relevance, each with a picture in front, a panel per word and a colour bar."""
-    count = len(explanation.words)
-    columns = min(_COLUMNS, count) + 1
-    rows = -(-count // (columns - 1))
-    figure = new_figure(_CELL * columns + 0.9, 2 * (_CELL + 0.32) * rows + 1.6)
+    rows = -(-len(explanation.words) // _COLUMNS)
+    columns = -(-len(explanation.words) // rows) + 1
+    figure = new_figure(_CELL * columns + 0.9, 2 * (_CELL + 0.3) * rows + 1.4)
     figure.suptitle(_heading(explanation), fontsize=13, color=INK, x=0.012, ha="left", parse_math=False)
     upper, lower = figure.subfigures(2, 1, squeeze=False, hspace=0.02)[:, 0]
     _block(upper, explanation, "Attention: what each word looks at", "what the model sees", None,
@@ -101,8 +101,8 @@ def _faded(picture: np.ndarray) -> np.ndarray:
 
 def _overlay(heat: np.ndarray, side: int) -> np.ndarray:
     """Values between 0 and 1, (G, G) -> colours (P, P, 4), the opaquer the higher."""
-    smooth = np.asarray(Image.fromarray(np.asarray(heat, np.float32)).resize((side, side), Image.Resampling.BILINEAR))
-    smooth = smooth.clip(0, 1)
+    smooth = cv2.resize(np.asarray(heat, np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
+    smooth = cv2.GaussianBlur(smooth, (0, 0), side / len(heat) / 4).clip(0, 1)  # bicubic interpolation overshoots
     colours = _HEAT(smooth)
     colours[..., 3] = _STRONGEST * smooth ** 0.7
     return colours

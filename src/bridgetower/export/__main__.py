@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..exits import guarded
+from ..ranges import ImageSide, argument
 from ..runtime import interrupted_by_signals, log_to_console, shorten_paddlenlp_log, tune_cpu
 from .manifest import FORMATS
 
@@ -35,7 +37,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("checkpoint", help="folder of a training, a conversion or Hugging Face, or a weight file")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to make")
     parser.add_argument("--task", metavar="NAME", help="itm, vqa, snli, mlm or retrieval; default: the checkpoint's")
-    parser.add_argument("--image_size", type=int, metavar="N", help="resize the position table to N x N pixels")
+    parser.add_argument("--image_size", type=argument(ImageSide), metavar="N",
+                        help="resize the position table to N x N pixels")
     parser.add_argument("--max_text_len", type=int, metavar="N",
                         help="tokens that texts are cut to; default: the training's, or 50")
     parser.add_argument("--tokenizer", metavar="NAME", help="folder or known name; default: beside the checkpoint")
@@ -63,25 +66,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .exporter import ExportOptions, export_checkpoint
 
     paddle.disable_signal_handler()  # it would take SIGTERM from the handler of this program
+
     received: list[int] = []
-    try:
-        with interrupted_by_signals() as received:
-            manifest = export_checkpoint(options.checkpoint, options.output, ExportOptions(
-                task=options.task, image_size=options.image_size, max_text_len=options.max_text_len,
-                tokenizer=options.tokenizer, image_transform=options.image_transform, labels=tuple(options.labels),
-                formats=tuple(options.format), overwrite=options.overwrite))
-    except BaseException as error:
-        if received or isinstance(error, KeyboardInterrupt):
-            print("export.py: interrupted, nothing written", file=sys.stderr)
-            return 130
-        if not isinstance(error, (ValueError, KeyError, OSError, MemoryError)):
+
+    def export() -> int:
+        nonlocal received
+        try:
+            with interrupted_by_signals() as received:
+                manifest = export_checkpoint(options.checkpoint, options.output, ExportOptions(
+                    task=options.task, image_size=options.image_size, max_text_len=options.max_text_len,
+                    tokenizer=options.tokenizer, image_transform=options.image_transform,
+                    labels=tuple(options.labels), formats=tuple(options.format), overwrite=options.overwrite))
+        except BaseException as error:
+            if received:  # a library may have turned the interruption into another error
+                raise KeyboardInterrupt from error
             raise
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"export.py: error: {' '.join(str(message).split()) or type(error).__name__}", file=sys.stderr)
-        return 2
-    print(f"{options.output}: {manifest.model_class} for {manifest.task}, {manifest.image_size} pixels, texts up to "
-          f"{manifest.max_text_len} tokens, {' and '.join(manifest.formats)}")
-    return 0
+        print(f"{options.output}: {manifest.model_class} for {manifest.task}, {manifest.image_size} pixels, texts up "
+              f"to {manifest.max_text_len} tokens, {' and '.join(manifest.formats)}")
+        return 0
+
+    return guarded("export.py", export, interrupted="interrupted, nothing written")
 
 
 if __name__ == "__main__":

@@ -78,16 +78,19 @@ def find_processor(source: Path, given: str | None, image_size: int, num_channel
         ValueError: a transform that is random, or makes no square of `image_size`.
     """
     folder = _folders(source)[0]
-    if given is None and (folder / "preprocessor_config.json").is_file():
-        processor = BridgeTowerImageProcessor.from_pretrained(folder)
-        if processor.num_channels < num_channels:
-            raise ValueError(f"{folder}/preprocessor_config.json makes {processor.num_channels} channel, the model of "
+    stored = None
+    if (folder / "preprocessor_config.json").is_file():
+        stored = BridgeTowerImageProcessor.from_pretrained(folder)
+    if given is None and stored is not None:
+        if stored.num_channels < num_channels:
+            raise ValueError(f"{folder}/preprocessor_config.json makes {stored.num_channels} channel, the model of "
                              f"{source} reads {num_channels}; put the file of the model there")
-        processor = replace(processor, size=image_size, crop_size=image_size, do_center_crop=True,
+        processor = replace(stored, size=image_size, crop_size=image_size, do_center_crop=True,
                             num_channels=num_channels)
-    else:
+    else:  # how pictures are read before the transform stays what it was in training
+        reading = {} if stored is None else {"scale_16bit": stored.scale_16bit, "apply_exif": stored.apply_exif}
         processor = BridgeTowerImageProcessor.for_transform(given or DataSettings.eval_transform, image_size,
-                                                            num_channels=num_channels)
+                                                            num_channels=num_channels, **reading)
     name = processor.transform
     if name is not None and any(isinstance(step, MinMaxResize) for step in build_transform(name, image_size).steps):
         raise ValueError(f"the transform {name!r} keeps the shape of a picture, the model of {source} reads squares of "

@@ -8,15 +8,18 @@ import os
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 import numpy as np
 from PIL import Image
 
 from ..files import write_json
+from ..json_files import read_json_object
 from ..known import nearest
 from ..picture_reading import PictureReading, check_scale_rule
+from ..ranges import ImageSide, Range, checked, shown
 from .encoding import Encoding, plain
 from .hub_files import FileSource, take_hub_options
 from .picture_arrays import (
@@ -73,18 +76,18 @@ class BridgeTowerImageProcessor:
 
     model_input_names: ClassVar[list[str]] = ["pixel_values"]
 
-    do_resize: bool = True
+    do_resize: bool | None = True
     size: Any = 288
-    size_divisor: int = 32
-    resample: int = 3
-    do_center_crop: bool = True
+    size_divisor: ImageSide = 32
+    resample: Annotated[int, Range(0, 5)] = 3
+    do_center_crop: bool | None = True
     crop_size: Any = None
-    do_rescale: bool = True
-    rescale_factor: float = 1 / 255
-    do_normalize: bool = True
+    do_rescale: bool | None = True
+    rescale_factor: Annotated[float, Range(1e-9, 1e9)] = 1 / 255
+    do_normalize: bool | None = True
     image_mean: Any = CLIP.mean
     image_std: Any = CLIP.std
-    do_pad: bool = True
+    do_pad: bool | None = True
     transform: str | None = None
     scale_16bit: str = "full"
     apply_exif: bool = False
@@ -112,17 +115,20 @@ class BridgeTowerImageProcessor:
         elif name in ("image_mean", "image_std"):
             value = self._per_channel(name, value)
         elif name == "num_channels" and value not in (1, 3):
-            raise ValueError(f"num_channels={value!r} is not possible; a picture has 3 channels, or 1 if it is grey")
+            raise ValueError(f"num_channels={shown(value)} is not possible; a picture has 3 channels, or 1 if it is "
+                             "grey")
         elif name == "scale_16bit":
             check_scale_rule(value)
-        super().__setattr__(name, plain(value))
+        super().__setattr__(name, checked(plain(value), _hints().get(name, Any), name))
 
     def _per_channel(self, name: str, value: Any) -> list[float]:
         values = [value] * self.num_channels if isinstance(value, int | float) else list(value)
         if self.num_channels == 1 and len(values) == 3:
             return list(GREY.mean if name == "image_mean" else GREY.std)
         if len(values) != self.num_channels:
-            raise ValueError(f"{name}={value} needs one value" + ", or three" * (self.num_channels == 3))
+            raise ValueError(f"{name}={shown(value)} needs one value" + ", or three" * (self.num_channels == 3))
+        allowed = Range(0, 1e9, above=True) if name == "image_std" else Range(-1e9, 1e9)
+        checked(values, list[Annotated[float, allowed]], name)
         return values
 
     @classmethod
@@ -355,6 +361,12 @@ class BridgeTowerImageProcessor:
         return target
 
 
+@cache
+def _hints() -> dict[str, Any]:
+    """What each setting may be."""
+    return get_type_hints(BridgeTowerImageProcessor, include_extras=True)
+
+
 def _known_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings under today's names; an unknown one is an error."""
     known = [field.name for field in fields(BridgeTowerImageProcessor)]
@@ -368,14 +380,12 @@ def _shortest_edge(name: str, value: Any) -> int:
     """The one number of pixels in a size setting."""
     if isinstance(value, Mapping) and "shortest_edge" in value:
         value = value["shortest_edge"]  # like the port, whatever `longest_edge` says
-    edges = set(value.values()) if isinstance(value, Mapping) else {value} if isinstance(value, int) else set()
-    if len(edges) != 1 or not isinstance(edge := edges.pop(), int) or edge < 1:
-        raise ValueError(f'{name}={value!r} is not a size; use {{"shortest_edge": 288}}')
-    return edge
+    edges = list(value.values()) if isinstance(value, Mapping) else [value]
+    edge = edges[0] if edges else None
+    if not isinstance(edge, int) or isinstance(edge, bool) or any(other != edge for other in edges):
+        raise ValueError(f'{name}={shown(value)} is not a size; use {{"shortest_edge": 288}}')
+    return int(checked(edge, ImageSide, name))
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not a JSON object: {error}") from error
+    return read_json_object(path)

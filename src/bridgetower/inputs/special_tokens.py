@@ -8,6 +8,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer
 
 from ..known import nearest
+from ..ranges import shown
 
 __all__ = ["SPECIAL_TOKEN_NAMES", "SpecialTokens", "token_text"]
 
@@ -18,8 +19,14 @@ def token_text(token: Any) -> str | None:
     """The text of a special token in a settings file: a string, an `AddedToken`, or the dictionary of one."""
     text = token.get("content") if isinstance(token, Mapping) else getattr(token, "content", token)
     if text is not None and not isinstance(text, str):
-        raise ValueError(f"{token!r} is not a token; it must be a string")
+        raise ValueError(f"{shown(token)} is not a token; it must be a string")
+    if text is not None and len(text) > _LONGEST:
+        raise ValueError(f"{shown(text)} has {len(text):,} characters; a token has {_LONGEST} at most")
     return text
+
+
+#: The library builds an automaton from the tokens, which takes minutes where one has thousands of characters.
+_LONGEST = 500
 
 
 class _Token:

@@ -15,8 +15,10 @@ import numpy as np
 from tokenizers import Encoding as RowEncoding
 from tokenizers import Tokenizer
 
+from ..exits import one_line
 from ..files import write_json, write_text
 from ..known import nearest
+from ..ranges import shown
 from .encoding import Encoding, plain
 from .hub_files import take_hub_options
 from .padding import join_rows, pad_rows
@@ -140,8 +142,10 @@ class BridgeTowerTokenizer(Vocabulary):
                       if name in (*_SETTINGS, *SPECIAL_TOKEN_NAMES)}
             lowercase = stored.kind == "bert" and bool(getattr(stored.tokenizer.normalizer, "lowercase", False))
             tokenizer = cls(stored.tokenizer, stored.kind, lowercase, **chosen)
-        except (ValueError, TypeError, AttributeError) as error:
-            message = str(error)
+        except (OSError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library panics with an exception that is no Exception
+            message = one_line(error)
             raise ValueError(message if str(source) in message else f"{source}: {message}") from error
         tokenizer.name_or_path = str(pretrained_model_name_or_path)
         return tokenizer
@@ -421,8 +425,9 @@ def _length(value: Any) -> int:
     """The longest text that a model takes, in tokens."""
     if value is None:
         return _MODEL_MAX_LENGTH
-    if not isinstance(value, int | float) or value < 1:
-        raise ValueError(f"model_max_length={value!r} must be a positive number of tokens")
+    # What files write for "no limit" is larger than any other whole number.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 1e40:
+        raise ValueError(f"model_max_length={shown(value)} must be a positive number of tokens")
     return int(value)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Any, Literal
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from ..json_files import read_json_object
 from ..known import TOKENIZERS
+from ..ranges import Vocabulary, checked, shown
 from .hub_files import FileSource
 from .special_tokens import SPECIAL_TOKEN_NAMES, token_text
 
@@ -28,6 +29,15 @@ DEFAULT_TOKENS: Mapping[Kind, Mapping[str, str]] = {
     "bert": {"cls_token": "[CLS]", "pad_token": "[PAD]", "sep_token": "[SEP]", "unk_token": "[UNK]",
              "mask_token": "[MASK]"},
 }
+
+
+#: What the settings in files may be; special tokens are strings or objects with one.
+_HINTS: Mapping[str, Any] = {
+    "additional_special_tokens": list[Any] | None, "model_input_names": list[str] | None,
+    "added_tokens_decoder": Mapping | None, "clean_up_tokenization_spaces": bool | None,
+    "add_prefix_space": bool | None, "do_lower_case": bool | None, "strip_accents": bool | None,
+    "tokenize_chinese_chars": bool | None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,24 @@ def read_tokenizer(source: FileSource, changes: Mapping[str, Any]) -> StoredToke
     # A tokenizer.json holds its added tokens; old folders have them in a file of their own.
     _add_tokens(tokenizer, kind, settings, {} if is_known or path else _read_object(source, "added_tokens.json"))
     _apply(tokenizer, kind, settings)
+    _check_ids(tokenizer)
     return StoredTokenizer(tokenizer, kind, settings)
+
+
+def _check_ids(tokenizer: Tokenizer) -> None:
+    """Refuse a vocabulary with gaps, and a frame of ids that it does not have: no embedding table would hold them.
+
+    Raises:
+        ValueError: there are such ids, or too many.
+    """
+    ids = set(tokenizer.get_vocab(with_added_tokens=True).values())
+    if not ids or max(ids) + 1 != len(ids):
+        raise ValueError(f"the vocabulary is damaged: it has {len(ids)} ids, the largest is {max(ids, default=None)}; "
+                         "they must be 0, 1, 2 and so on")
+    checked(len(ids), Vocabulary, "number of tokens")
+    strange = set(tokenizer.encode("").ids) - ids
+    if strange:
+        raise ValueError(f"the tokenizer is damaged: it frames texts with {sorted(strange)}, ids of no token")
 
 
 def frame(tokenizer: Tokenizer, kind: Kind, tokens: Mapping[str, str | None]) -> None:
@@ -112,6 +139,9 @@ def _read_settings(source: FileSource) -> dict[str, Any]:
     merged = {**tokens, **merged} if "added_tokens_decoder" in settings else {**merged, **tokens}
     extra = merged.pop("extra_special_tokens", None) or []  # the name in transformers 5
     further = merged.get("additional_special_tokens") or (extra.values() if isinstance(extra, dict) else extra)
+    for name, hint in _HINTS.items():
+        if name in merged:
+            checked(merged[name], hint, name)
     merged["additional_special_tokens"] = [token_text(token) for token in further]
     return {name: token_text(value) if name in SPECIAL_TOKEN_NAMES else value for name, value in merged.items()}
 
@@ -119,17 +149,7 @@ def _read_settings(source: FileSource) -> dict[str, Any]:
 def _read_object(source: FileSource, file: str) -> dict[str, Any]:
     """The object in a JSON file; empty when there is no such file."""
     path = source.find(file)
-    return {} if path is None else _object_in(path)
-
-
-def _object_in(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} is damaged: it does not hold a JSON object")
-    return value
+    return {} if path is None else read_json_object(path)
 
 
 def _tokens(kind: Kind, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -137,6 +157,8 @@ def _tokens(kind: Kind, settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _from_tokenizer_json(path: Path) -> tuple[Tokenizer, Kind]:
+    for token in checked(read_json_object(path).get("added_tokens"), list[Any] | None, "added_tokens") or ():
+        token_text(token)
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust side raises bare Exceptions
@@ -150,10 +172,11 @@ def _from_tokenizer_json(path: Path) -> tuple[Tokenizer, Kind]:
 
 def _byte_level_bpe(vocabulary: Path, merges: Path, tokens: Mapping[str, str]) -> Tokenizer:
     """RoBERTa's pipeline around a BPE model; a missing mask token becomes the last id."""
-    ids = _object_in(vocabulary)
+    ids = read_json_object(vocabulary)
     for token, index in ids.items():
-        if not isinstance(index, int):
-            raise ValueError(f"{vocabulary} is damaged: the id of token {token!r} is {index!r}")
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(ids):
+            raise ValueError(f"{vocabulary} is damaged: the id of token {shown(token)} is {shown(index)}, not one of 0 "
+                             f"to {len(ids) - 1}")
     if len(ids) > _BYTES + len(tokens) and not merges.read_bytes().strip():
         raise ValueError(f"{merges} is damaged: it is empty, but {vocabulary} has tokens of several bytes")
     try:

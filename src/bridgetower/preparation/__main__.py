@@ -9,12 +9,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from ..exits import guarded
 from ..files import locked_folder
 from ..picture_reading import SCALE_RULES
+from ..ranges import Range, argument
 from ..runtime import interrupted_by_signals
 from .arrow_input import arrow_files
 from .check import check_file
@@ -30,8 +32,6 @@ from .train_tokenizer import prepare_tokenizer
 from .vgqa import split_images
 from .writer import Written, write_table
 
-UNUSABLE_INPUT = 2
-INTERRUPTED = 130
 PROGRAM = "python -m bridgetower.preparation"
 TABLE_EXAMPLE = f"{PROGRAM} table --source shop.csv --images photos --task classify --output data/own --name shop"
 
@@ -40,11 +40,10 @@ def _folder(text: str) -> Path:
     return Path(text).expanduser()
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
-    return value
+_positive = argument(Annotated[int, Range(1, 10**9)])
+_share = argument(Annotated[float, Range(0, 0.999)])
+_workers = argument(Annotated[int, Range(1, 256)])
+_seed = argument(Annotated[int, Range(0, 2**63 - 1)])
 
 
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -73,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     split = _add_command(commands, "vgqa_split", "split the images of Visual Genome for vgqa", split_example)
     split.add_argument("--source", type=_folder, required=True, help="folder of the raw data")
     split.add_argument("--output", type=_folder, required=True, help="folder of the lists; vgqa expects vg/vgqa")
-    split.add_argument("--seed", type=int, default=0, help="seed of the split (0, as the released models)")
+    split.add_argument("--seed", type=_seed, default=0, help="seed of the split (0, as the released models)")
     _add_encoding(split)
     split.add_argument("--held_out", type=_positive, help="images in each of val and test (5000)")
     split.set_defaults(run=_run_split)
@@ -126,7 +125,7 @@ def _add_table(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--val_share", type=_share, default=0.1, help="share of validation if no split is named (0.1)")
     parser.add_argument("--test_share", type=_share, default=0.1, help="share of the test if no split is named (0.1)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the division into splits (0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="seed of the division into splits (0)")
     parser.add_argument(
         "--shard_size",
         type=_positive,
@@ -154,13 +153,6 @@ def _pair(text: str) -> tuple[str, str]:
     return field, column
 
 
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
-    return value
-
-
 def _run_table(arguments: argparse.Namespace) -> None:
     options = {name: value for name, value in vars(arguments).items() if name in Request.__dataclass_fields__}
     for name in ("source", "columns", "classes"):
@@ -177,7 +169,7 @@ def _add_encoding(parser: argparse.ArgumentParser) -> None:
 def _add_workers(parser: argparse.ArgumentParser) -> None:
     default = min(8, os.cpu_count() or 1)
     parser.add_argument(
-        "--workers", type=_positive, default=default, help="processes reading images (one per core, to 8)"
+        "--workers", type=_workers, default=default, help="processes reading images (one per core, to 8)"
     )
 
 
@@ -197,7 +189,7 @@ def _add_data_set(commands: argparse._SubParsersAction[argparse.ArgumentParser],
     parser = _add_command(commands, data_set.name, data_set.summary, data_set.example)
     parser.add_argument("--source", type=_folder, required=data_set.needs_source, help="folder of the raw data")
     parser.add_argument("--output", type=_folder, required=True, help="folder of the arrow files")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the row order (0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="seed of the row order (0)")
     _add_encoding(parser)
     parser.add_argument("--splits", nargs="+", choices=data_set.splits, help="make only these splits (all)")
     _add_workers(parser)
@@ -258,7 +250,9 @@ def _run_check(arguments: argparse.Namespace) -> None:
         print(f"{report.path!s:{width}}  {report.family:13}  {report.rows:9}  {report.texts:9}  {problems}")
     lines = [line for report in reports for line in report.lines()]
     if lines:
-        raise PreparationError("\nerror: ".join(lines))
+        for line in lines[:-1]:
+            print(f"error: {line}", file=sys.stderr)
+        raise PreparationError(lines[-1])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -268,19 +262,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[:1] == ["--check"]:
         argv[:1] = ["check", "--source"]
     arguments = build_parser().parse_args(argv)
-    try:
+
+    def prepare() -> int:
         # One program at a time writes to an output; checking has none.
         output = locked_folder(arguments.output) if "output" in arguments else nullcontext()
         encoding = encoded_as(getattr(arguments, "encoding", None))
         with logging_redirect_tqdm(), interrupted_by_signals(), encoding, output:
             arguments.run(arguments)
-    except (PreparationError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return UNUSABLE_INPUT
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on after the last complete file", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+        return 0
+
+    return guarded("", prepare, interrupted="interrupted; the same command goes on after the last complete file")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..datasets.arrow import ArrowTable
+from ..exits import guarded
 from .accuracy import TypeAccuracy, accuracy_by_type, read_answered_questions
 from .confusion_figure import plot_confusion, read_confusion
 from .curves import read_curves
 from .loss_figure import plot_loss_curves
 from .prediction_figure import choose_examples, plot_predictions
 
-UNUSABLE_INPUT = 2
 PROGRAM = "python -m bridgetower.report"
 _VQA_OPTIONS = ("pretrain_log", "finetune_log", "predictions", "data")
 
@@ -59,14 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = [name for name in _VQA_OPTIONS if getattr(options, name) is not None]
     if bool(options.runs) == bool(given) or (given and len(given) < len(_VQA_OPTIONS)):
         parser.error(f"name the folders of runs, or all of {', '.join(f'--{name}' for name in _VQA_OPTIONS)}")
-    try:
+
+    def report() -> int:
         written = _report_runs(options.runs, options.output) if options.runs else _report_vqa(options)
-    except (OSError, ValueError, KeyError) as error:
-        # str() of a KeyError is the repr of its text.
-        print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
-        return UNUSABLE_INPUT
-    print(f"saved {' and '.join(map(str, written))}")
-    return 0
+        print(f"saved {' and '.join(map(str, written))}")
+        return 0
+
+    return guarded("", report)
 
 
 def _report_runs(runs: Sequence[Path], output: Path | None) -> list[Path]:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..exits import guarded
+
 __all__ = ["COMPARISONS", "Variant", "main", "table"]
 
 
@@ -175,6 +177,10 @@ def main(argv: list[str] | None = None) -> int:
         commands.add_parser(command).add_argument("name", choices=COMPARISONS)
     commands.choices["table"].add_argument("folder", type=Path)
     args = parser.parse_args(argv)
+    return guarded("", lambda: _print(args))
+
+
+def _print(args: argparse.Namespace) -> int:
     if args.command == "table":
         print(table(args.name, args.folder))
         return 0

@@ -90,8 +90,13 @@ class PictureIndex:
         return lancedb.connect(str(self.place))
 
     def _open(self) -> None:
-        self._table = self._connect().open_table(_TABLE)
-        stored = json.loads((self._table.schema.metadata or {}).get(_METADATA.encode(), b"{}"))
+        try:
+            self._table = self._connect().open_table(_TABLE)
+            stored = json.loads((self._table.schema.metadata or {}).get(_METADATA.encode(), b"{}"))
+        except (RuntimeError, ValueError) as error:  # of LanceDB
+            reason = str(error).splitlines()[0][:200]
+            raise ValueError(f"{self.place} is an index that cannot be read ({reason}); remove it and make it again"
+                             ) from error
         if "made" not in stored:
             raise ValueError(f"{self.place} holds a table that is no index of bridgetower; name another folder")
         self.made, self.model = Made(**stored["made"]), stored["model"]
@@ -112,7 +117,10 @@ class PictureIndex:
 
         Raises:
             FolderInUseError: another process is writing.
+            FileExistsError: there is a file where the folder should be.
         """
+        if self.place.is_file():
+            raise FileExistsError(f"{self.place} is a file; name a folder for the index")
         with locked_folder(self.place):
             yield
 

@@ -39,7 +39,7 @@ def search(index: PictureIndex, embed: Embedder, text: str | None = None, image:
     Args:
         index: what to search.
         embed: makes vectors of the query, by the model of the index.
-        text: words; with `image`, both count equally.
+        text: words, which count as much as `image`; None or empty: none.
         image: a picture.
         top: pictures to return.
         rerank: so many of the nearest pictures are ordered anew by how well they match the text.
@@ -48,6 +48,7 @@ def search(index: PictureIndex, embed: Embedder, text: str | None = None, image:
     Raises:
         ValueError: neither text nor image, or reranking without a text or by a model without a matching head.
     """
+    text = text if (text or "").strip() else None
     if text is None and image is None:
         raise ValueError("there is nothing to search for; give words, a picture, or both")
     if rerank and (text is None or match is None):

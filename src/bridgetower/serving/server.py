@@ -56,8 +56,11 @@ def open_port(host: str, port: int) -> socket.socket:
     """Take a port before anything slow happens.
 
     Raises:
+        ValueError: there is no such port.
         OSError: it is in use, or the address is not of this machine.
     """
+    if not 0 <= port < 1 << 16:
+        raise ValueError(f"port {port} does not exist; ports are 0 (any that is free) to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     opened = socket.socket(family, socket.SOCK_STREAM)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

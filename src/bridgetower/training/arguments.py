@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, List, NoReturn, Optional  # noqa: UP035  (the argument parser reads typing's names)
+from typing import TYPE_CHECKING, Any, List, NoReturn, Optional  # noqa: UP035  (the argument parser reads its names)
 
 import paddle
 from paddlenlp.trainer import PdArgumentParser, TrainingArguments
 
 from ..experiment import Experiment, SettingsError, load_experiment
 from ..known import nearest
+from .flag_ranges import check_flags
 from .flags import EXAMPLE, OWN_FLAGS
 from .precision import FLOAT32_OPERATORS, check_precision
 from .sharding import check_parallelism, check_sharding
@@ -57,6 +58,7 @@ class BridgeTowerTrainingArguments(TrainingArguments):
         if self.report_to is None:
             self.report_to = ["visualdl"]
         wants_evaluation = self.do_eval
+        check_flags(self)
         self._set_device()
         check_precision(self.bf16, self.fp16, self.fp16_opt_level, self.device)
         self._check_sharding()

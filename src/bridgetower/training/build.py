@@ -17,7 +17,7 @@ from ..inputs.processor import BridgeTowerImageProcessor, BridgeTowerProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
 from ..inputs.transforms import build_transform
 from ..modules import BridgeTowerPretrainedModel, load_into
-from ..modules.loading import HEADS
+from ..modules.loading import HEADS, check_size
 from ..one_channel import MeanAndStd
 from ..tasks import TASKS, Labels, Task
 from .arguments import BridgeTowerTrainingArguments
@@ -173,6 +173,8 @@ def build_model(experiment: Experiment, task: Task, tokenizer: BridgeTowerTokeni
         ValueError: when the checkpoint does not fit; the message says which keys.
     """
     config = build_config(experiment, tokenizer, data.labels.count, weights.config if weights else None, task)
+    if weights is not None:
+        check_size(config, sum(value.size for value in weights.tensors.values()), weights.source)
     model = task.model(config)
     model.config.name_labels(data.labels.names.answers)
     if weights is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets.description import READING_SETTINGS, described_reading, is_described, read_description
-from ..experiment import Experiment, SettingsError
+from ..experiment import Experiment, SettingsError, TextLength
+from ..json_files import read_json_object
+from ..ranges import ImageSide, checked
 
 __all__ = ["with_checkpoint_settings", "with_table_settings"]
 
@@ -67,19 +68,15 @@ def with_checkpoint_settings(experiment: Experiment, checkpoint: str | None) -> 
     return replace(experiment, data=replace(experiment.data, **changes))
 
 
-def _setting(file: str, *keys: str) -> Callable[[Path], Any]:
-    """Read one setting of a JSON file; None where there is no such file or setting."""
+def _setting(hint: Any, file: str, *keys: str) -> Callable[[Path], Any]:
+    """Read one setting of a JSON file, of a type and range; None where there is no such file or setting."""
 
     def read(folder: Path) -> Any:
         path = folder / file
-        value: Any = None
-        try:
-            value = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-        except ValueError as error:
-            raise ValueError(f"{path} is not JSON: {error}") from None
+        value: Any = read_json_object(path) if path.is_file() else None
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
-        return value
+        return None if value is None else checked(value, hint, f"{path}: {'.'.join(keys)}")
 
     return read
 
@@ -88,12 +85,13 @@ def _tokenizer(folder: Path) -> str | None:
     return str(folder) if any((folder / name).is_file() for name in _TOKENIZERS) else None
 
 
-_TRANSFORM = _setting("preprocessor_config.json", "transform")
+_TRANSFORM = _setting(str, "preprocessor_config.json", "transform")
 _READ: dict[str, Callable[[Path], Any]] = {
     "tokenizer": _tokenizer,
-    "image_size": _setting("config.json", "vision_config", "image_size"),
+    "image_size": _setting(ImageSide, "config.json", "vision_config", "image_size"),
     "train_transform": _TRANSFORM,
     "eval_transform": _TRANSFORM,
-    "max_text_len": _setting("experiment.json", "data", "max_text_len"),
-    **{name: _setting("preprocessor_config.json", name) for name in READING_SETTINGS},
+    "max_text_len": _setting(TextLength, "experiment.json", "data", "max_text_len"),
+    "scale_16bit": _setting(str, "preprocessor_config.json", "scale_16bit"),
+    "apply_exif": _setting(bool, "preprocessor_config.json", "apply_exif"),
 }

@@ -100,4 +100,9 @@ def build_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None,
             f"{source}: data.tokenizer={experiment.data.tokenizer!r} has {tokenizer.vocab_size} words and padding id "
             f"{tokenizer.pad_token_id}, the text tower {text.vocab_size} and {text.pad_token_id}; use the tokenizer "
             "that the tower was trained with")
+    positions = text.max_position_embeddings - (text.pad_token_id + 1 if text.kind == "roberta" else 0)
+    if tokenizer is not None and experiment.data.max_text_len > positions:
+        raise SettingsError(f"{source}: data.max_text_len={experiment.data.max_text_len} is more than the {positions} "
+                            "positions of the text tower; use a smaller one, or a larger "
+                            "model.text_config.max_position_embeddings")
     return (task or get_task(experiment.task)).model_config(base, experiment.task, num_labels)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import paddle
 from paddle import nn
 from paddle.optimizer.lr import LRScheduler
@@ -97,6 +98,7 @@ class AdamW(paddle.optimizer.AdamW):
         multi_precision: whether half-precision parameters get float32 copies, which are what is updated.
     """
 
+    _beta2: float
     _epsilon: float
     _weight_decay: float
 
@@ -104,6 +106,7 @@ class AdamW(paddle.optimizer.AdamW):
                  beta2: float = 0.98, epsilon: float = 1e-8, grad_clip: nn.clip.ClipGradBase | None = None,
                  multi_precision: bool = False) -> None:
         self._decays: dict[str, float] = {}
+        self._beta2_powers: dict[str, np.float32] = {}
         parameters: list[paddle.Tensor] = []
         for group in groups:
             for parameter in group.parameters.values():
@@ -117,8 +120,7 @@ class AdamW(paddle.optimizer.AdamW):
         parameter = param_and_grad[0]
         epsilon, decay = self._epsilon, self._decays[parameter.name]
         factor = parameter.optimize_attr.get("learning_rate", 1.0)
-        # The accumulator holds b2^t of the step to come; Paddle keeps it on the CPU.
-        beta2_power = float(self._get_accumulator_master(self._beta2_pow_acc_str, parameter))
+        beta2_power = self._next_beta2_power(parameter)
         shrink = 1.0 - self.get_lr() * factor * decay
         self._epsilon = epsilon / (1.0 - beta2_power) ** 0.5
         self._weight_decay = decay / shrink
@@ -127,6 +129,23 @@ class AdamW(paddle.optimizer.AdamW):
             return super()._append_optimize_op(block, param_and_grad)
         finally:
             self._epsilon, parameter.optimize_attr["learning_rate"] = epsilon, factor
+
+    def _next_beta2_power(self, parameter: paddle.Tensor) -> float:
+        """b2^t of the update to come.
+
+        Paddle's accumulator holds it. It is read once, and from then on multiplied here as the kernel does it there: a
+        read of a tensor in every update would let the host wait for the device.
+        """
+        power = self._beta2_powers.get(parameter.name)
+        if power is None:
+            power = np.float32(float(self._get_accumulator_master(self._beta2_pow_acc_str, parameter)))
+        self._beta2_powers[parameter.name] = power * np.float32(self._beta2)
+        return float(power)
+
+    def set_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the state of another run."""
+        self._beta2_powers.clear()
+        super().set_state_dict(state_dict)
 
 
 def learning_rate_schedule(kind: str, learning_rate: float, num_steps: int, warmup: float, lr_end: float = 0.0,

@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import locked_folder, write_json
+from ..exits import guarded
+from ..files import locked_folder, named_when_full, write_json
 from ..runtime import die_with_launcher, exit_together, log_to_console, shorten_paddlenlp_log, tune_cpu
 from .flags import short_help
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["main", "prepare", "run_program", "write_settings"]
 
 logger = logging.getLogger(__name__)
+
+PROGRAM = "train.py"
 
 
 def prepare(argv: list[str]) -> Callable[[], int]:
@@ -83,7 +86,9 @@ def _run(trainer: BridgeTowerTrainer, datasets: Mapping[str, Any], resume: str |
 
     args = trainer.args
     is_first = args.process_index == 0
-    with logging_redirect_tqdm(), locked_folder(args.output_dir) if is_first else nullcontext():
+    full = named_when_full(args.output_dir, "complete checkpoints are kept; make room and go on with "
+                           "--resume_from_checkpoint last")
+    with logging_redirect_tqdm(), locked_folder(args.output_dir) if is_first else nullcontext(), full:
         if args.do_train and not resume and is_first:
             remove_checkpoints(Path(args.output_dir))
         write_settings(args, trainer.experiment)
@@ -93,7 +98,7 @@ def _run(trainer: BridgeTowerTrainer, datasets: Mapping[str, Any], resume: str |
                 logger.warning("a signal came: checkpoint-%d is saved; the same command with --resume_from_checkpoint "
                                "auto goes on from it", trainer.state.global_step)
                 return PREEMPTED
-            trainer.save_model()
+            _save_weights(trainer)
             trainer.save_metrics("train", result.metrics)
             trainer.save_state()
         if args.do_eval:
@@ -103,11 +108,21 @@ def _run(trainer: BridgeTowerTrainer, datasets: Mapping[str, Any], resume: str |
     return 0
 
 
+def _save_weights(trainer: BridgeTowerTrainer) -> None:
+    """Write the trained model; no half of its weights stays when that fails."""
+    try:
+        trainer.save_model()
+    except OSError:
+        (Path(trainer.args.output_dir) / "model_state.pdparams").unlink(missing_ok=True)
+        raise
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0; 2 when the command line, its files or its data cannot be used; 75 after a signal and a saved checkpoint.
+        0; 2 when the command line, its files or its data cannot be used; 70 after an error that nothing foresaw; 75
+        after a signal and a saved checkpoint.
     """
     argv = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & {*argv}:
@@ -116,25 +131,24 @@ def main(argv: list[str] | None = None) -> int:
     log_to_console()
     tune_cpu()
     shorten_paddlenlp_log()
+    from ..experiment import SettingsError
+
+    runs: list[Callable[[], int]] = []
+    status = guarded(PROGRAM, lambda: runs.append(prepare(argv)) or 0)  # type: ignore[func-returns-value]
+    # Once it trains, a ValueError is no longer about what the user wrote.
+    known = (SettingsError, OSError, MemoryError)
+    return status or guarded(PROGRAM, lambda: _without_loader_traceback(runs[0]), known)
+
+
+def _without_loader_traceback(run: Callable[[], int]) -> int:
+    """Run, and of an error that a loader process hands over with its whole traceback keep the message alone."""
     from ..datasets import UnreadableImageError
     from ..experiment import SettingsError
 
     try:
-        run = prepare(argv)
-    except (ValueError, KeyError, OSError) as error:
-        return _fail(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    try:
         return run()
     except UnreadableImageError as error:
-        # A loader process hands over its whole traceback; the message is what follows the name of the error.
-        return _fail(str(error).strip().rpartition(f"{UnreadableImageError.__name__}: ")[2])
-    except (SettingsError, OSError) as error:
-        return _fail(error)
-
-
-def _fail(message: object) -> int:
-    print(f"train.py: error: {' '.join(str(message).split())}", file=sys.stderr)
-    return 2
+        raise SettingsError(str(error).strip().rpartition(f"{UnreadableImageError.__name__}: ")[2]) from error
 
 
 def run_program() -> None:

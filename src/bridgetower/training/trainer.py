@@ -113,6 +113,7 @@ class BridgeTowerTrainer(Trainer):
             self.add_callback(EarlyStoppingCallback(self.args.early_stopping_patience))
         with checked_loads(self._first_step):
             result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        super()._check_loss_valid(paddle.to_tensor(result.metrics["train_loss"]))  # the steps after the last line
         self.remove_callback(EarlyStoppingCallback)  # it would look for its metric in those of predictions too
         skipped = sum(all_gather_objects(self.train_dataset.num_unreadable))
         if skipped:
@@ -250,6 +251,15 @@ class BridgeTowerTrainer(Trainer):
         with paddle.no_grad():
             self.task.update(self._train_metrics, inputs, outputs)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def _check_loss_valid(self, loss: Tensor) -> None:
+        """Nothing: PaddleNLP asks at every step, and each time the host would wait for the device."""
+
+    def _maybe_log_save_evaluate(self, tr_loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Stop at a loss that is no number, before anything is logged or saved; it stays in the sum until then."""
+        if self.control.should_log or self.control.should_save or self.control.should_evaluate:
+            super()._check_loss_valid(tr_loss)
+        super()._maybe_log_save_evaluate(tr_loss, *args, **kwargs)
 
     def _forward(self, model: nn.Layer, inputs: Mapping[str, Tensor]) -> Any:
         return model(**{name: value for name, value in inputs.items() if name in self._model_inputs})

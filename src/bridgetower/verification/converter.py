@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
+from ..exits import guarded
 from ..files import locked_file, locked_folder
+from ..ranges import ImageSide, argument
 from ..runtime import interrupted_by_signals
 
 if TYPE_CHECKING:  # printing the help needs none of what conversion imports
@@ -47,7 +49,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--output", type=Path, help="weight file or folder; default: beside the source")
     parser.add_argument("--format", choices=("pdparams", "safetensors", "ckpt", "huggingface"),
                         help="default: by the name of --output, else pdparams; ckpt and huggingface need --reverse")
-    parser.add_argument("--image_size", type=int, metavar="N", help="resize the position table to N x N pixels")
+    parser.add_argument("--image_size", type=argument(ImageSide), metavar="N",
+                        help="resize the position table to N x N pixels")
     parser.add_argument("--towers", type=Path, metavar="FILE.json", help="sizes of towers that the checkpoint lacks")
     parser.add_argument("--config", type=Path, metavar="FILE.json", help="settings, for a checkpoint without any")
     parser.add_argument("--dtype", choices=("float32", "float16", "source"),
@@ -127,16 +130,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Convert; returns the exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     options = parse_arguments(arguments)
-    try:
+
+    def converted() -> int:
         with interrupted_by_signals():
             return convert(options)
-    except (ValueError, OSError, MemoryError, ImportError) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        print(f"torch2paddle.py: error: {text}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("torch2paddle.py: interrupted, nothing written", file=sys.stderr)
-        return 130
+
+    return guarded("torch2paddle.py", converted, interrupted="interrupted, nothing written")
 
 
 def run() -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...json_files import read_json_object
 from ..errors import CheckpointError
 from ..names.mapping import detect_layout
 from ..names.wrappers import unwrapped
@@ -117,12 +117,9 @@ def read_json(path: Path) -> dict[str, Any]:
         CheckpointError: the file holds something else.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} is not valid JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path.name} does not hold a JSON object")
-    return value
+        return read_json_object(path)
+    except ValueError as error:
+        raise CheckpointError(str(error).replace(str(path), path.name)) from error
 
 
 def _settings_files(folder: Path, weights: Path) -> list[Path]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bridgetower.explain import head_divergence, plot_head_divergence
-from bridgetower.explain.head_comparison import KINDS, pairwise_divergence
+from bridgetower.explain.divergence import KINDS, pairwise_divergence
 from bridgetower.pipelines.engine import open_engines
 
 Folders = Callable[[str], Path]

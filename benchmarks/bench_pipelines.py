@@ -1,0 +1,133 @@
+"""Throughput of a pipeline: against its own model without reading pictures, and against a loop with the port.
+
+    python benchmarks/bench_pipelines.py [--pictures 32] [--batch_size 8] [--depth 12] [--rounds 3] [--output FILE]
+
+ITM scores of pairs of a photograph (JPEG files of 640 x 427 pixels) and a sentence of its own. *from files* is what a
+user writes: ours `pipeline("image-text-matching", folder)`, the peer's a loop over batches with Pillow, the processor
+of transformers, and the port with fused attention (see hf_peer.py) under torch.inference_mode. *prepared* gives both
+models batches that are tensors already, which is the most that a loop around them could reach. Float32, random weights
+of base width, loaded from one folder; the scores are compared.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from side_by_side import arguments, compare, report
+
+TARGET = 1.5
+#: Of scores between 0 and 1: the two sides resize pictures with libraries that round differently.
+TOLERANCE = 5e-3
+
+
+def sentence(number: int) -> str:
+    """A sentence of 2 to 5 words, and of 6 to 27 letters and spaces, each of them a token."""
+    return " ".join(f"word{(number + place) % 10}" for place in range(2 + number % 4))
+
+
+def write_inputs(folder: Path, pictures: int, depth: int) -> None:
+    """A checkpoint of the port with its processor and a tokenizer of whole words, and photographs."""
+    from hf_peer import make_checkpoint
+    from sklearn.datasets import load_sample_images
+    from transformers import BridgeTowerImageProcessor, BridgeTowerProcessor, RobertaTokenizerFast
+
+    layers = {"num_hidden_layers": depth}
+    make_checkpoint(folder, "BridgeTowerForImageAndTextRetrieval", vision=layers, text=layers,
+                    num_hidden_layers=min(6, depth))
+    # Sentences are split into letters: only the number of tokens matters. The rest fills the vocabulary of the port.
+    words = ["<s>", "<pad>", "</s>", "<unk>", "Ġ", *"word0123456789"]
+    words += [f"word{number}" for number in range(50264 - len(words))] + ["<mask>"]
+    (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = RobertaTokenizerFast(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    BridgeTowerProcessor(BridgeTowerImageProcessor(), tokenizer).save_pretrained(folder)
+    (folder / "photos").mkdir()
+    for number in range(pictures):
+        photo = load_sample_images().images[number % 2]
+        Image.fromarray(np.roll(photo, 20 * number, axis=1)).save(folder / "photos" / f"{number:04}.jpg", quality=90)
+
+
+def _inputs(folder: Path) -> list[dict[str, Any]]:
+    paths = sorted((folder / "photos").iterdir())
+    return [{"image": path, "text": sentence(number)} for number, path in enumerate(paths)]
+
+
+def ours(threads: int, folder: Path, batch_size: int) -> dict[str, Callable[[], np.ndarray]]:
+    """The pipeline, and its model on tensors."""
+    from bridgetower.runtime import set_cpu_threads, shorten_paddlenlp_log, tune_cpu
+
+    tune_cpu()
+    shorten_paddlenlp_log()
+    import paddle
+
+    from bridgetower import pipeline
+
+    set_cpu_threads(threads)
+    pipe = pipeline("image-text-matching", folder, "cpu", batch_size=batch_size, progress=False)
+    inputs = _inputs(folder)
+    engine = pipe.engine
+    batches = []
+    for start in range(0, len(inputs), batch_size):
+        some = inputs[start:start + batch_size]
+        pixels = engine.image_processor([Image.open(one["image"]) for one in some], "np")["pixel_values"]
+        encoded = engine.tokenize([one["text"] for one in some])
+        batches.append({name: paddle.to_tensor(value) for name, value in {**encoded, "pixel_values": pixels}.items()})
+
+    @paddle.no_grad()
+    def prepared() -> np.ndarray:
+        logits = np.concatenate([engine.model(**batch).logits.numpy() for batch in batches])
+        return 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
+
+    return {"from files": lambda: np.array([one["score"] for one in pipe(inputs)]), "prepared": prepared}
+
+
+def peer(threads: int, folder: Path, batch_size: int) -> dict[str, Callable[[], np.ndarray]]:
+    """The loop that a user of transformers writes, and its model on tensors."""
+    import torch
+    from hf_peer import load
+    from transformers import BridgeTowerProcessor
+
+    model = load(folder, "BridgeTowerForImageAndTextRetrieval", threads)
+    processor = BridgeTowerProcessor.from_pretrained(folder)
+    inputs = _inputs(folder)
+
+    def encode(some: list[dict[str, Any]]) -> Any:
+        images = [Image.open(one["image"]).convert("RGB") for one in some]
+        return processor(images, [one["text"] for one in some], padding=True, return_tensors="pt")
+
+    @torch.inference_mode()
+    def scores(batch: Any) -> np.ndarray:
+        return model(**batch).logits.softmax(-1)[:, 1].numpy()
+
+    groups = [inputs[start:start + batch_size] for start in range(0, len(inputs), batch_size)]
+    batches = list(map(encode, groups))
+    return {"from files": lambda: np.concatenate([scores(encode(some)) for some in groups]),
+            "prepared": lambda: np.concatenate(list(map(scores, batches)))}
+
+
+def main() -> None:
+    """Measure in turn, print a table and the share of the pipeline, write JSON."""
+    parser = arguments(__doc__, rounds=3)
+    parser.add_argument("--pictures", type=int, default=32)
+    parser.add_argument("--batch_size", type=int, default=8)
+    parser.add_argument("--depth", type=int, default=12, help="layers of each tower (12, the base model)")
+    args = parser.parse_args()
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_inputs(folder, args.pictures, args.depth)
+        comparisons = compare(ours, peer, args, tolerance=TOLERANCE, folder=folder, batch_size=args.batch_size)
+    report(f"ITM of {args.pictures} pictures in batches of {args.batch_size}, towers of {args.depth} layers",
+           comparisons, args, TARGET)
+    files, prepared = (statistics.median(one.ours) for one in comparisons)
+    print(f"\nthe pipeline has {prepared / files:.0%} of the throughput of its model on prepared batches")
+
+
+if __name__ == "__main__":
+    main()
