@@ -113,7 +113,7 @@ def test_settings_that_no_model_has(settings: dict[str, Any], message: str) -> N
     (lambda: BridgeTowerConfig(hidden_act="swish_glu"), "hidden_act='swish_glu' is unknown; use one of gelu, "),
     (lambda: BridgeTowerTextConfig(hidden_act="prelu"), "text_config.hidden_act='prelu' is unknown"),
     (lambda: BridgeTowerVisionConfig(hidden_act="gleu"), "vision_config.hidden_act='gleu' is unknown"),
-    (lambda: BridgeTowerConfig(cross_layer_norm_eps=0.1), "cross_layer_norm_eps=0.1 is not between 0 and 0.001"),
+    (lambda: BridgeTowerConfig(cross_layer_norm_eps=1.5), "cross_layer_norm_eps=1.5 is not between 0 and 1"),
     (lambda: BridgeTowerConfig(hidden_size="768"), "hidden_size='768' is str, expected int"),
     (lambda: BridgeTowerConfig().replace(num_lables=3), "no setting 'num_lables'"),
     (lambda: BridgeTowerConfig().replace(text_config={"hiden_size": 3}), "no setting 'hiden_size'"),

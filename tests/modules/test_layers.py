@@ -95,6 +95,17 @@ def test_a_layer_of_the_user_replaces_ours(projection: str) -> None:
     np.testing.assert_allclose(model(**batch).logits.numpy(), other(**batch).logits.numpy(), atol=1e-5)
 
 
+@pytest.mark.usefixtures("both_kernels")
+@pytest.mark.parametrize("epsilon", [0.0, 1e-12, 1e-3, 2e-3, 0.5])
+def test_a_norm_with_any_epsilon(epsilon: float) -> None:
+    layer, draw = LayerNorm(8, epsilon), np.random.default_rng(0)
+    values, scale, shift = (draw.standard_normal(shape).astype(np.float32) for shape in ((2, 3, 8), (8,), (8,)))
+    layer.weight.set_value(scale)
+    layer.bias.set_value(shift)
+    normal = (values - values.mean(-1, keepdims=True)) / np.sqrt(values.var(-1, keepdims=True) + epsilon)
+    np.testing.assert_allclose(layer(paddle.to_tensor(values)).numpy(), normal * scale + shift, atol=2e-6)
+
+
 def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
     model = small_model(BridgeTowerForQuestionAnswering, num_labels=5)
     batch = small_batch().values()

@@ -32,7 +32,7 @@ CLASSES = ("BridgeTowerModel", "BridgeTowerForMaskedLM", "BridgeTowerForImageAnd
 #: Settings that may be refused, with the values that the port runs and that are refused.
 REFUSED = ("position_embedding_type", "hidden_act", "is_decoder", "add_cross_attention", "num_hidden_layers",
            "share_link_tower_layers", "share_cross_modal_transformer_layers", "init_layernorm_from_vision_encoder",
-           "link_tower_type", "vision_config.hidden_size", "pruned_heads", "layer_norm_eps")
+           "link_tower_type", "vision_config.hidden_size", "pruned_heads")
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,8 @@ from .. import kernels
 
 __all__ = ["Dropout", "LayerNorm", "Linear", "PatchEmbedding", "is_unmodified"]
 
+_LARGEST_EPSILON = 1e-3  # of Paddle's own LayerNorm
+
 
 class Linear(nn.Linear):
     """`paddle.nn.Linear`."""
@@ -22,10 +24,14 @@ class Linear(nn.Linear):
 
 
 class LayerNorm(nn.LayerNorm):
-    """`paddle.nn.LayerNorm` over the last axis, with a scale and a shift."""
+    """`paddle.nn.LayerNorm` over the last axis, with a scale and a shift; it takes any epsilon."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
+        if self._epsilon > _LARGEST_EPSILON:
+            centred = x - x.mean(-1, keepdim=True)
+            variance = (centred * centred).mean(-1, keepdim=True)
+            return centred * (variance + self._epsilon).rsqrt() * self.weight + self.bias
         return kernels.layer_norm(x, self.weight, self.bias, self._epsilon)
 
 

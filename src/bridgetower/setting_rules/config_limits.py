@@ -26,8 +26,8 @@ Positions = Annotated[int, Range(1, 65_536)]
 Types = Annotated[int, Range(1, 1024)]
 TokenId = Annotated[int, Range(0, 500_000)]
 Share = Annotated[float, Range(0, 1)]
-#: What Paddle's LayerNorm takes.
-Epsilon = Annotated[float, Range(0, 1e-3)]
+#: What LayerNorm adds to a variance.
+Epsilon = Annotated[float, Range(0, 1)]
 
 MOST_PARAMETERS = 5_000_000_000
 MOST_IMAGE_TOKENS = 16_385
