@@ -17,8 +17,8 @@ ROOT = Path(bridgetower.__file__).parent
 ROOMS = ("cli", "serving", "pipelines", "search", "explain", "report", "export", "training", "tasks", "verification",
          "conversion", "preparation", "datasets", "inputs", "modules", "objectives", "kernels", "base")
 #: Modules and small packages beside the rooms; everything may import them, and they import each other without a cycle.
-BASE = ("auto_classes", "config", "experiment", "setting_rules", "known", "files", "exits", "lazy_exports", "picture_files",
-        "one_channel", "sources", "model_parts", "position", "progress", "distributed", "runtime")
+BASE = ("auto_classes", "config", "experiment", "setting_rules", "known", "files", "exits", "lazy_exports",
+        "picture_files", "one_channel", "sources", "model_parts", "position", "progress", "distributed", "runtime")
 
 
 def module_names() -> list[tuple[str, ...]]:

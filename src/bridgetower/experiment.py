@@ -57,8 +57,8 @@ class DataSettings:
         shuffle_buffer: samples among which those of tar shards are shuffled, beside the order of the shards; more mixes
             them better, fewer reads the files more in order. It takes no memory.
         scale_16bit: how grey pictures of more than 8 bits are scaled: `full`, `minmax` or `percentile`, see
-            `bridgetower.picture_files.picture_reading.to_eight_bits`; null: as the descriptions of own tables say, else as
-            the checkpoint was trained, else `full`.
+            `picture_files.picture_reading`; null: as the descriptions of own tables say, else as the checkpoint was
+            trained, else `full`.
         apply_exif: whether pictures are turned as their EXIF orientation says; null likewise, else false.
     """
 

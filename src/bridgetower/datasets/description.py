@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["FORMAT", "READING_SETTINGS", "described_reading", "description_path", "is_described", "read_description"]
 
 FORMAT = "bridgetower.tables/1"
-#: What a description may say about reading its pictures, see `bridgetower.picture_files.picture_reading.PictureReading`.
+#: What a description may say about reading its pictures, see `picture_files.picture_reading`.
 READING_SETTINGS = ("scale_16bit", "apply_exif")
 
 
