@@ -38,8 +38,10 @@ def quickstart(mini: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("untuned")
-def test_the_tour(quickstart: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tour(quickstart: Path, mini: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+                  ) -> None:
     monkeypatch.setenv("QUICKSTART", str(quickstart))
+    monkeypatch.setenv("CONFIG", str(mini / "tour_vqa.json"))
     monkeypatch.chdir(NOTEBOOK.parent)
     found: dict[str, Any] = {}
     with unique_name.guard():
