@@ -48,5 +48,7 @@ def test_the_tour(quickstart: Path, mini: Path, monkeypatch: pytest.MonkeyPatch,
         for number, cell in enumerate(code_cells()):
             exec(compile(cell, f"{NOTEBOOK.name}, cell {number}", "exec"), found)
     assert len(found["found"]) == 5 and found["status"] == 0
-    assert "similarity  score" in " ".join(capsys.readouterr().out.split("\n"))
+    printed = capsys.readouterr().out
+    assert "tour/index: 5 pictures (5 added)" in printed and ["picture", "similarity", "score"] in [
+        line.split() for line in printed.splitlines()]
     assert Image.open(quickstart / "tour" / "explained.png").width > 200
