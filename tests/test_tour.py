@@ -38,13 +38,17 @@ def quickstart(mini: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("untuned")
-def test_the_tour(quickstart: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tour(quickstart: Path, mini: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+                  ) -> None:
     monkeypatch.setenv("QUICKSTART", str(quickstart))
+    monkeypatch.setenv("CONFIG", str(mini / "tour_vqa.json"))
     monkeypatch.chdir(NOTEBOOK.parent)
     found: dict[str, Any] = {}
     with unique_name.guard():
         for number, cell in enumerate(code_cells()):
             exec(compile(cell, f"{NOTEBOOK.name}, cell {number}", "exec"), found)
     assert len(found["found"]) == 5 and found["status"] == 0
-    assert "similarity  score" in " ".join(capsys.readouterr().out.split("\n"))
+    printed = capsys.readouterr().out
+    assert "tour/index: 5 pictures (5 added)" in printed and ["picture", "similarity", "score"] in [
+        line.split() for line in printed.splitlines()]
     assert Image.open(quickstart / "tour" / "explained.png").width > 200
