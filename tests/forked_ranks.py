@@ -30,8 +30,12 @@ def run_rank(rank: int, ports: list[int], argv: list[str], stop_at: int | None, 
         "PADDLE_CURRENT_ENDPOINT": ends[rank], "PADDLE_TRAINER_ID": str(rank), "PADDLE_TRAINERS_NUM": "2",
         "PADDLE_GLOBAL_RANK": str(rank), "PADDLE_LOCAL_RANK": str(rank), "PADDLE_RANK_IN_NODE": str(rank),
         "PADDLE_GLOBAL_SIZE": "2", "PADDLE_LOCAL_SIZE": "2", "PADDLE_NNODES": "1", "PADDLE_DISTRI_BACKEND": "gloo"}
+    from paddle.distributed import parallel
+
     from bridgetower.training.preemption import Preemption
     from bridgetower.training.run import run_program
+
+    parallel._global_parallel_env = None  # the imports have asked for it already, in the process that was forked
 
     plain = Preemption.on_step_end
 
