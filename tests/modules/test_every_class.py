@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from functools import cache
 from pathlib import Path
@@ -22,15 +23,11 @@ FUSING = [name for name in NAMES if name not in ("cifar", "glue")]
 @cache
 def model_of(name: str) -> Any:
     """A small model; tests leave it as it is."""
-    return fresh_model(name)
-
-
-def fresh_model(name: str, **changes: Any) -> Any:
     class_name, own = CLASSES[name]
     own = {key: value for key, value in own.items() if key != "text_config"}
     text = dict(vocab_size=WORDS, hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=48,
                 max_position_embeddings=LENGTH + 4, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    return small_model(getattr(bridgetower, class_name), **{"text_config": text, **own, **changes})
+    return small_model(getattr(bridgetower, class_name), text_config=text, **own)
 
 
 def batch_of(name: str) -> dict[str, paddle.Tensor]:
@@ -63,6 +60,16 @@ def run(model: Any, name: str, **options: Any) -> Any:
         return model(**batch_of(name), **options)
 
 
+@cache
+def plain_output(name: str) -> Any:
+    return run(model_of(name), name)
+
+
+@cache
+def full_output(name: str) -> Any:
+    return run(model_of(name), name, output_hidden_states=True, output_attentions=True)
+
+
 def flat(value: Any) -> list[paddle.Tensor]:
     """All tensors in nested tuples and outputs."""
     if isinstance(value, paddle.Tensor):
@@ -82,7 +89,7 @@ def assert_equal(found: Any, expected: Any, tolerance: float = 0.0) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_call_gives_the_same_result(name: str) -> None:
-    assert_equal(run(model_of(name), name), run(model_of(name), name))
+    assert_equal(run(model_of(name), name), plain_output(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -92,7 +99,7 @@ def test_a_saved_model_is_the_same(name: str, tmp_path: Path) -> None:
     again = type(model).from_pretrained(tmp_path)
     assert not again.training and again.config.architectures == [type(model).__name__]
     assert again.config.to_dict() == model.config.to_dict() | {"architectures": again.config.architectures}
-    assert_equal(run(again, name), run(model, name))
+    assert_equal(run(again, name), plain_output(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -108,7 +115,7 @@ def test_arguments(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tuple_has_the_same_values_with_the_loss_first(name: str) -> None:
-    whole = run(model_of(name), name, output_hidden_states=True, output_attentions=True)
+    whole = full_output(name)
     parts = run(model_of(name), name, output_hidden_states=True, output_attentions=True, return_dict=False)
     if whole.get("loss") is not None:
         np.testing.assert_array_equal(parts[0].numpy(), whole.loss.numpy())
@@ -120,8 +127,7 @@ def test_a_tuple_has_the_same_values_with_the_loss_first(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_asking_for_states_and_attentions_changes_nothing_else(name: str) -> None:
-    plain = run(model_of(name), name)
-    full = run(model_of(name), name, output_hidden_states=True, output_attentions=True)
+    plain, full = plain_output(name), full_output(name)
     assert plain.get("attentions") is None
     assert (plain.get("hidden_states") is None) == (name != "contrastive")  # the port's class always returns them
     assert_equal({key: full[key] for key in plain}, dict(plain), 1e-5)
@@ -130,8 +136,7 @@ def test_asking_for_states_and_attentions_changes_nothing_else(name: str) -> Non
 @pytest.mark.parametrize("name", FUSING)
 def test_states_and_attentions_of_each_pair(name: str) -> None:
     """Those of the bare model on the same pair; NLVR2 has one entry per image."""
-    model, batch = model_of(name), batch_of(name)
-    found = run(model, name, output_hidden_states=True, output_attentions=True)
+    model, batch, found = model_of(name), batch_of(name), full_output(name)
     ids, mask, pixels = (batch[key] for key in ("input_ids", "attention_mask", "pixel_values"))
     pairs = [(ids, mask, pixels, 1)]
     states, weights = (found.hidden_states,), (found.attentions,)
@@ -152,8 +157,7 @@ def test_states_and_attentions_of_each_pair(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "tokens", "layers", "width"), [("glue", LENGTH, 3, 32), ("cifar", 5, 4, 64)])
 def test_states_and_attentions_of_a_tower(name: str, tokens: int, layers: int, width: int) -> None:
-    model = model_of(name)
-    found = run(model, name, output_hidden_states=True, output_attentions=True)
+    model, found = model_of(name), full_output(name)
     assert shapes(found.hidden_states) == ((ROWS, tokens, width),) * (layers + 1)
     heads = {"glue": 2, "cifar": 1}[name]
     assert shapes(found.attentions) == ((ROWS, heads, tokens, tokens),) * layers
@@ -165,16 +169,16 @@ def test_states_and_attentions_of_a_tower(name: str, tokens: int, layers: int, w
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_configuration_may_ask(name: str) -> None:
-    model = fresh_model(name, output_attentions=True)
+def test_the_configuration_may_ask(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(name)
+    monkeypatch.setattr(model.config, "output_attentions", True)
     assert run(model, name).attentions is not None
     assert run(model, name, output_attentions=False).get("attentions") is None
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "cifar"])
 def test_more_words(name: str) -> None:
-    model = fresh_model(name)
-    before = run(model, name)
+    model, before = copy.deepcopy(model_of(name)), plain_output(name)
     assert model.resize_token_embeddings(WORDS + 5) is model.get_input_embeddings()
     assert model.get_input_embeddings().weight.shape[0] == model.config.text_config.vocab_size == WORDS + 5
     after = run(model, name)
