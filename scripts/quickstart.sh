@@ -3,9 +3,12 @@
 # train a tokenizer, pre-train a small BridgeTower, fine-tune it for VQA, answer the test questions and draw a report.
 #   bash scripts/quickstart.sh            writes to build/quickstart
 #   bash scripts/quickstart.sh DIR        writes to DIR
+#   bash scripts/quickstart.sh DIR --seed 1 --set data.train_transform=clip_crop
+#                                         the same with arguments of train.py, for both trainings
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-build/quickstart}
+flags=("${@:2}")
 start=$SECONDS
 say() { printf '\n[quickstart %4ds] %s\n' "$((SECONDS - start))" "$*"; }
 
@@ -28,7 +31,7 @@ run() { # run CONFIG OUTPUT [train.py argument...]
     shift 2
     "$python" -u -m paddle.distributed.launch --nproc_per_node "$processes" --log_dir "$output/log" train.py \
         --config_name "$config" --set "data.tokenizer=$out/tokenizer" --data_root "$out/data" \
-        --output_dir "$output" --overwrite_output_dir true --device cpu "$@"
+        --output_dir "$output" --overwrite_output_dir true --device cpu "$@" ${flags[@]+"${flags[@]}"}
 }
 
 say "pre-training (MLM, ITM and ITC) on image-caption pairs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -73,6 +74,18 @@ def test_a_set_of_files_appears_together(tmp_path: Path, fails: bool) -> None:
         assert names(tmp_path) == ["source"]
     else:
         assert (tmp_path / "out" / "a").read_text() == "text" and (tmp_path / "out" / "b").read_text() == "copied"
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OSError, match=r"a\.txt could not be written \(File too large; .* GB free\); what was"):
+            write_text(tmp_path / "a.txt", "new" * 10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names(tmp_path) == ["a.txt"] and (tmp_path / "a.txt").read_text() == "old"
 
 
 def test_one_program_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:

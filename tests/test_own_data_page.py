@@ -48,9 +48,9 @@ def test_commands_are_understood(command: str) -> None:
     build_parser().parse_args(words[3:])
 
 
-@pytest.mark.parametrize("number", range(2))
-def test_programs_are_valid(number: int) -> None:
-    compile(blocks("own_data.md", "python")[number], "own_data.md", "exec")
+@pytest.mark.parametrize("program", blocks("own_data.md", "python"))
+def test_programs_are_valid(program: str) -> None:
+    compile(program, "own_data.md", "exec")
 
 
 @pytest.fixture
@@ -87,7 +87,8 @@ def test_the_experiments_fit_the_tables(checkout: Path, name: str, kind: str) ->
 @pytest.mark.usefixtures("untuned")
 def test_digits_from_files_to_accuracy(checkout: Path) -> None:
     table, training, drawing = (line for line in commands("own_data.md") if "build/digits" in line)
-    exec(compile(blocks("own_data.md", "python")[0], "own_data.md", "exec"), {})
+    program, = (text for text in blocks("own_data.md", "python") if "load_digits" in text)
+    exec(compile(program, "own_data.md", "exec"), {})
     assert prepare([*shlex.split(table)[3:], "--workers", "1"]) == 0
     assert train.main(arguments(training)) == 0
     accuracy = json.loads((checkout / "build/digits/model/test_results.json").read_text())["test_classify_accuracy"]

@@ -346,7 +346,7 @@ def test_the_demo_needs_the_quickstart(tmp_path: Path) -> None:
 
 def test_every_script_explains_itself() -> None:
     """Each names its purpose and an example of its own, and is listed here or among the other scripts."""
-    others = {"environment", "test", "quickstart", "launch"}
+    others = {"environment", "test", "quickstart", "launch", "gpu_check"}
     for path in sorted((ROOT / "scripts").glob("*.sh")):
         if path.stem in others:
             continue

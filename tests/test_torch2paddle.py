@@ -111,7 +111,7 @@ def test_unusable_input_is_status_2_and_one_line(
     (["x", "--head", "mlm"], "--head is only for --reverse"),
     (["x", "--verify", "--dry_run"], "drop --dry_run or --reverse"),
     (["x", "--format", "onnx"], "invalid choice: 'onnx'"),
-    (["x", "--image_size", "big"], "invalid int value"),
+    (["x", "--image_size", "big"], "'big' is not a whole number between 1 and 4096"),
 ])  # fmt: skip
 def test_options_that_contradict(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

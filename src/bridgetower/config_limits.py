@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
-
-from paddlenlp.transformers import PretrainedConfig
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from .ranges import Count, Range, Vocabulary, checked, shown
+
+if TYPE_CHECKING:
+    from paddlenlp.transformers import PretrainedConfig
 
 __all__ = ["Blocks", "Epsilon", "Heads", "Inner", "Layers", "Positions", "Share", "TokenId", "Types", "Vocabulary",
            "Width", "check_common", "check_settings_of", "check_total", "parameter_count"]
@@ -69,6 +70,8 @@ def check_settings_of(construct: Callable[..., None], settings: Mapping[str, Any
 
 @functools.cache
 def _defaults() -> dict[str, Any]:
+    from paddlenlp.transformers import PretrainedConfig  # here, as a conversion runs without Paddle
+
     return vars(PretrainedConfig())
 
 

@@ -30,7 +30,8 @@ def one_line(error: BaseException) -> str:
     _, summary, reason = text.rpartition(_PADDLE_SUMMARY)
     text = " ".join((reason.strip("- \n") if summary else text).split()) or type(error).__name__
     line = "".join(part if part.isprintable() else ascii(part)[1:-1] for part in text)
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
+    # The reason often stands behind a long value.
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST // 2]} ... {line[-_LONGEST // 2:]}"
 
 
 def guarded(program: str, work: Callable[[], int], known: tuple[type[BaseException], ...] = KNOWN,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -15,10 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-__all__ = ["FileSet", "FolderInUseError", "file_hash", "folder_beside", "locked_file", "locked_folder", "write_beside",
-           "write_json", "write_text"]
+__all__ = ["FileSet", "FolderInUseError", "file_hash", "folder_beside", "locked_file", "locked_folder",
+           "named_when_full", "write_beside", "write_json", "write_text"]
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOCK = ".lock"
 #: What `write_beside` and `folder_beside` call an unfinished file or folder: its name and the number of the process.
 _UNFINISHED = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.(?P<kind>partial|old)")
@@ -119,14 +121,28 @@ def write_beside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    made = _make_folders(path.parent)
+    with named_when_full(path, "what was there before is kept; make room and run the same command again"):
+        made = _make_folders(path.parent)
+        try:
+            yield beside
+            os.replace(beside, path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            _remove_empty(made)
+            raise
+
+
+@contextmanager
+def named_when_full(output: str | os.PathLike[str], hint: str) -> Iterator[None]:
+    """Let an error about a full disk, quota or file size name the output, what is free, and what to do."""
     try:
-        yield beside
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        _remove_empty(made)
-        raise
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        folder = next(each for each in Path(output).absolute().parents if each.exists())
+        free = shutil.disk_usage(folder).free / 1e9
+        raise OSError(f"{output} could not be written ({error.strerror}; {free:.1f} GB free); {hint}") from error
 
 
 @contextmanager

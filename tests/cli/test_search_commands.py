@@ -103,7 +103,7 @@ def test_an_index_that_is_being_written(index: Path, saved: Folders, pictures: l
 def test_a_negative_number(index: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["search", str(index), "red", "--rerank", "-5"])
-    assert "-5 is negative" in capsys.readouterr().err
+    assert "'-5' is not a whole number between 0 and 1,000,000" in capsys.readouterr().err
 
 
 def test_rerank_without_a_matching_head(run: Any, saved: Folders, pictures: list[Path], tmp_path: Path,

@@ -72,7 +72,7 @@ def test_attention_of_words(vqa: Any, pictures: list[Path]) -> None:
                                mean[red].mean(0)[1:].reshape(2, 2), atol=1e-6)
 
 
-def test_relevance_by_finite_differences(vqa: Any, pictures: list[Path]) -> None:
+def test_relevance_by_finite_differences(vqa: Any, pictures: list[Path], both_kernels: str) -> None:
     """A link's relevance is its weight times how the score changes with it, where that is positive; mean of heads."""
     pixels = vqa.image_processor(str(pictures[0]), return_tensors="np")["pixel_values"]
     ids = vqa.tokenizer([TEXT], return_tensors="np")["input_ids"]
@@ -169,9 +169,18 @@ def test_what_cannot_be_explained(name: str, text: str, message: str, saved: Fol
     assert "\n" not in str(error.value)
 
 
-def test_exports_have_no_gradients(exported: Folders, pictures: list[Path]) -> None:
+def test_exports_have_no_gradients() -> None:
     with pytest.raises(ValueError, match="is an export, which has no gradients"):
-        explain(explained_engine(open_engines(exported("vqa")), TEXT, "vqa"), str(pictures[0]), TEXT)
+        find_head(SimpleNamespace(source="static", model_class="X", labels=None))  # type: ignore[arg-type]
+
+
+def test_gradients_of_parameters_stay(vqa: Any, pictures: list[Path]) -> None:
+    weight = vqa.model.classifier.fc2.weight
+    (weight.sum() * 3).backward()
+    explain(vqa, str(pictures[0]), TEXT)
+    np.testing.assert_array_equal(weight.grad.numpy(), np.full(weight.shape, 3, np.float32))
+    weight.clear_gradient(False)
+    assert vqa.base.text_projection.weight.grad is None
 
 
 @pytest.mark.parametrize("choice, message", [({"layer": 3}, "layer 3 does not exist.*1 to 2"),

@@ -25,6 +25,7 @@ def bert() -> BridgeTowerTokenizer:
     tokenizer = Tokenizer(models.WordPiece({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens(words[:5])
     return BridgeTowerTokenizer(tokenizer, "bert", lowercase=True)
 
 

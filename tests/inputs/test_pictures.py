@@ -134,7 +134,7 @@ def test_what_is_no_picture(given: Any, error: type[Exception], message: str) ->
         ({"data_format": "sideways"}, "data_format='sideways' is unknown"),
         ({"input_data_format": "sideways"}, "input_data_format='sideways' is unknown"),
         ({"do_resise": False}, "'do_resise' is not a setting of the image processor; did you mean 'do_resize'"),
-        ({"crop_size": 0}, "crop_size=0 is not a size"),
+        ({"crop_size": 0}, "crop_size=0 is not between 1 and 4096"),
     ],
 )
 def test_refuses_options(options: dict[str, Any], message: str) -> None:

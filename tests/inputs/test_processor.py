@@ -184,7 +184,7 @@ def test_refuses_other_frameworks_and_missing_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="preprocessor_config.json does not exist"):
         BridgeTowerImageProcessor.from_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text("[1, 2")
-    with pytest.raises(ValueError, match="is not a JSON object"):
+    with pytest.raises(ValueError, match="preprocessor_config.json is not valid JSON"):
         BridgeTowerImageProcessor.from_pretrained(tmp_path)
 
 

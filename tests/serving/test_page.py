@@ -22,6 +22,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(
 
 Folders = Callable[[str], Path]
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+# A busy machine takes its time, and where all is well nothing waits for so long.
+SECONDS = 60
+expect.set_options(timeout=1000 * SECONDS)
 NO_PICTURE = "Choose a picture first."
 SILENT = "The server does not answer. Is it still running?"
 
@@ -55,7 +58,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     """The page in a wide window; whatever it throws fails the test."""
     thrown: list[Any] = []
     with browser.new_page(viewport=WIDE, reduced_motion="reduce") as page:
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(1000 * SECONDS)
         page.on("pageerror", lambda error: thrown.append(error))
         page.goto(address)
         expect(page.get_by_role("tab").first).to_be_visible()

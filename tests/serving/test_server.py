@@ -30,8 +30,9 @@ def test_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("port", ["-1", "65536"])
 def test_no_such_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "model", "--port", port]) == 2
-    assert f"port {port} does not exist" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", "model", "--port", port])
+    assert f"argument --port: '{port}' is not a whole number between 0 and 65,535" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("untuned")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from paddle.utils import unique_name
 
 import train
 from bridgetower.files import locked_folder
+from bridgetower.training import checkpoints
 from bridgetower.training.checkpoints import newest_checkpoint
 from bridgetower.training.preemption import PREEMPTED, Preemption
 from bridgetower.training.trainer import BridgeTowerTrainer
@@ -138,7 +140,20 @@ class Harmful:
 @pytest.mark.parametrize("place", ["elsewhere", "planted"])
 def test_the_best_checkpoint_runs_no_code(run: Any, tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str],
                                           monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither one outside of the output folder nor one that was changed inside is unpickled unchecked."""
+    """Neither one outside of the output folder nor one that was changed inside is unpickled unchecked, nor any file."""
+    opened: list[str] = []
+    looked_at: list[str] = []
+    unpickle, check = pickle.load, checkpoints.check_pickle
+
+    def load(file: Any, **settings: Any) -> Any:
+        opened.append(str(getattr(file, "name", file)))
+        assert opened[-1] in looked_at
+        return unpickle(file, **settings)
+
+    def check_pickle(file: Path) -> None:
+        looked_at.append(str(file))
+        check(file)
+
     flags = ("--do_eval", "--evaluation_strategy", "steps", "--eval_steps", "1", "--save_strategy", "steps",
              "--save_steps", "1", "--load_best_model_at_end", "true")
     assert run(tmp_path / "out", *flags, max_steps=2) == 0
@@ -151,8 +166,11 @@ def test_the_best_checkpoint_runs_no_code(run: Any, tmp_path: Path, place: str, 
     state.write_text(json.dumps(json.loads(state.read_text()) | {"best_model_checkpoint": str(evil),
                                                                  "best_metric": 9.0}))
     write_manifest(state.parent, 8)
-    status = run(tmp_path / "out", *flags, "--resume_from_checkpoint", str(state.parent), max_steps=3)
-    assert not (tmp_path / "made").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(pickle, "load", load)
+        patch.setattr(checkpoints, "check_pickle", check_pickle)
+        status = run(tmp_path / "out", *flags, "--resume_from_checkpoint", str(state.parent), max_steps=3)
+    assert not (tmp_path / "made").exists() and opened
     assert status == (0 if place == "elsewhere" else 2)
     if place == "planted":
         assert "model_state.pdparams cannot be read safely: it calls" in capsys.readouterr().err
@@ -175,6 +193,24 @@ def test_a_full_disk_ends_with_one_line(run: Any, tmp_path: Path, monkeypatch: p
     assert "checkpoint-4 could not be written (No space left on device; " in message and "GB free" in message
     assert newest_checkpoint(tmp_path / "out") == tmp_path / "out" / "checkpoint-2"
     assert run(tmp_path / "out", *saving, "--resume_from_checkpoint", "last") == 0
+
+
+def test_no_room_for_the_trained_model(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The limit is that of a file's size, which is refused as a full disk is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        assert run(tmp_path / "out", max_steps=1) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"{tmp_path / 'out'} could not be written (File too large; " in message and "GB free); complete" in message
+    assert not (tmp_path / "out" / "model_state.pdparams").exists()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "out" / "metrics.jsonl").unlink()
+    (tmp_path / "pipe").rename(tmp_path / "out" / "metrics.jsonl")
+    assert run(tmp_path / "out", max_steps=1) == 2
+    assert "metrics.jsonl is no regular file; remove it" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.slow

@@ -88,10 +88,10 @@ def forget_checksums(folder: Path, *names: str) -> None:
 
 
 def _checksums(folder: Path) -> dict[str, str]:
+    if not (folder / CHECKSUMS).is_file():
+        return {}
     try:
         text = (folder / CHECKSUMS).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
     except UnicodeDecodeError as error:
         raise ValueError(f"{folder / CHECKSUMS} is damaged ({error.reason}); remove it, or {_HINT}") from None
     checksums = {}
@@ -111,6 +111,8 @@ def _write_checksums(folder: Path, checksums: Mapping[str, str]) -> None:
 
 
 def _remembered(folder: Path) -> dict[str, Any]:
+    if not (folder / _REMEMBERED).is_file():
+        return {}
     try:
         found = json.loads((folder / _REMEMBERED).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

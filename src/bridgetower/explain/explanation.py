@@ -12,9 +12,15 @@ import numpy as np
 import paddle
 
 from ..inputs.processor import BridgeTowerImageProcessor
-from ..kernels import forced_kernels
 from .explained_model import ExplainedModel, Head, find_head
-from .fused_attention import LayerWeights, encode_pairs, fuse_with_weights, numbers_of, weight_gradients
+from .fused_attention import (
+    LayerWeights,
+    encode_pairs,
+    fuse_with_weights,
+    kept_gradients,
+    numbers_of,
+    weight_gradients,
+)
 from .words import TokenizedText, Word, read_words
 
 __all__ = ["Explanation", "explain"]
@@ -104,8 +110,7 @@ def _weights_and_gradients(opened: ExplainedModel, head: Head, read: TokenizedTe
     """Attention weights, the gradients of a score with respect to them, the name of the score and its value."""
     ids = read.input_ids[None]
     states = encode_pairs(opened, ids, np.ones_like(ids), pixels)
-    # Our kernels compute the gradients of all their inputs; Paddle's operators can leave those of the parameters out.
-    with forced_kernels("paddle"), paddle.enable_grad():
+    with kept_gradients(opened.model), paddle.enable_grad():
         for state in (*states.text, *states.image):
             state.stop_gradient = False
         output, weights = fuse_with_weights(opened, states)

@@ -5,6 +5,8 @@ B pairs, H heads, L text tokens, N image tokens, D cross-modal width, K layers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +16,8 @@ from paddle import Tensor
 
 from .explained_model import ExplainedModel, TowerStates
 
-__all__ = ["LayerWeights", "cross_modal_attention", "encode_pairs", "fuse_with_weights", "numbers_of",
-           "weight_gradients"]
+__all__ = ["LayerWeights", "cross_modal_attention", "encode_pairs", "fuse_with_weights", "kept_gradients",
+           "numbers_of", "weight_gradients"]
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,32 @@ def fuse_with_weights(opened: ExplainedModel, states: TowerStates) -> tuple[Any,
     return output, [LayerWeights(*layer) for layer in output.attentions]
 
 
+@contextmanager
+def kept_gradients(model: Any) -> Iterator[None]:
+    """Leave a model's parameters with the gradients that they had before a `with` block.
+
+    Freezing them would save work. But where the parameters of a LayerNorm are frozen, Paddle 3.3's operator on a CPU
+    computes wrong gradients of its input.
+    """
+    before = [(parameter, parameter.grad) for parameter in model.parameters()]
+    before = [(parameter, None if gradient is None else gradient.clone()) for parameter, gradient in before]
+    try:
+        yield
+    finally:
+        for parameter, gradient in before:
+            parameter.clear_gradient(False)
+            if gradient is not None:
+                parameter.grad = gradient
+
+
 def weight_gradients(score: Tensor, weights: list[LayerWeights]) -> list[LayerWeights]:
     """Gradients of a scalar with respect to all weights, zeros where it does not depend on them; the same shapes."""
     tensors = [each for layer in weights for each in layer]
-    gradients = paddle.grad(score, tensors, retain_graph=False, allow_unused=True)
-    values = [np.zeros(tensor.shape, np.float32) if gradient is None else _numbers(gradient)
-              for tensor, gradient in zip(tensors, gradients, strict=True)]
+    for tensor in tensors:
+        tensor.retain_grads()
+    score.backward()
+    values = [np.zeros(tensor.shape, np.float32) if tensor.grad is None else _numbers(tensor.grad)
+              for tensor in tensors]
     return [LayerWeights(*values[start:start + 4]) for start in range(0, len(values), 4)]
 
 

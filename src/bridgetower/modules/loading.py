@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from paddle import nn
+from paddle import Tensor, nn
 
 from ..config import BridgeTowerConfig
 from ..config_limits import parameter_count
@@ -66,7 +66,7 @@ def _some(names: list[str]) -> str:
 
 
 def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | os.PathLike = "the file",
-             may_miss: Iterable[str] = HEADS, may_ignore: Iterable[str] = HEADS,
+              may_miss: Iterable[str] = HEADS, may_ignore: Iterable[str] = HEADS,
               normalization: MeanAndStd = (CLIP_MEAN, CLIP_STD), skip_misfits: bool = False) -> LoadReport:
     """Copy weights into a model and check that they fit.
 
@@ -93,40 +93,14 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
     parameters = dict(model.named_parameters())
     if any(name.endswith(PATCH_KERNELS) and value.shape[1] == 1 for name, value in parameters.items()):
         tensors = fold_channels(tensors, normalization)
-    prefix = BASE_PREFIX
-    wants_prefix = any(name.startswith(prefix) for name in parameters)
-    given: dict[str, np.ndarray] = {}
-    for name, value in tensors.items():
-        bare = name.removeprefix(prefix)
-        given[prefix + bare if wants_prefix and prefix + bare in parameters else bare] = value
-    missing = [name for name in parameters if name not in given and not _matches(name, may_miss)]
-    unexpected = [name for name in given if name not in parameters and not _matches(name, may_ignore)]
-    if missing or unexpected:
-        lines = [f"{source} does not fit the model {type(model).__name__}"]
-        if missing:
-            lines.append(f"missing in the file: {_some(missing)}")
-        if unexpected:
-            lines.append(f"not in the model: {_some(unexpected)}")
-        raise ValueError("; ".join(lines) + ". Check the depths and widths in the configuration")
-    misfits = {}
-    for name, parameter in parameters.items():
-        if name not in given:
-            continue
-        value, shape = np.asarray(given[name]), tuple(parameter.shape)
-        if name.endswith("image_tower.position_embedding") and value.shape != shape and value.ndim == 2:
-            value = resize_position_table(value, shape[0])
-        elif name.endswith("token_type_embeddings.weight") and "text_tower" not in name \
-                and value.shape[0] == 2 and shape[0] == 3:
-            value = np.concatenate([value, value[1:]])
-        if value.shape != shape:
-            misfits[name] = f"{name} is {value.shape} in the file and {shape} in the model"
-        else:
-            given[name] = value
+    given = _named_alike(tensors, parameters)
+    model_name = type(model).__name__
+    _check_names(given, parameters, may_miss, may_ignore, f"{source} does not fit the model {model_name}")
+    given, misfits = _fitted(given, parameters)
     if misfits and not skip_misfits:
         shapes = list(misfits.values())
         hint = " (the vocabulary of the tokenizer and of the weights differ)" if "word_embed" in shapes[0] else ""
-        raise ValueError(f"{source} does not fit the model {type(model).__name__}: {_some(shapes)}{hint}")
-    given = {name: value for name, value in given.items() if name not in misfits}
+        raise ValueError(f"{source} does not fit the model {model_name}: {_some(shapes)}{hint}")
     for name, parameter in parameters.items():
         if name in given:
             parameter.set_value(given[name].astype(np.float32) if given[name].dtype == np.float16 else given[name])
@@ -136,6 +110,46 @@ def load_into(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: str | 
     logger.info("%s: %d tensors loaded, %d parameters new, %d tensors not used", source, report.loaded,
                 len(report.new), len(report.unused))
     return report
+
+
+def _named_alike(tensors: Mapping[str, np.ndarray], parameters: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """The tensors under the names of the parameters: with the prefix of models with a head, or without it."""
+    given = {}
+    for name, value in tensors.items():
+        bare = name.removeprefix(BASE_PREFIX)
+        given[BASE_PREFIX + bare if BASE_PREFIX + bare in parameters else bare] = value
+    return given
+
+
+def _check_names(given: Mapping[str, Any], parameters: Mapping[str, Any], may_miss: Iterable[str],
+                 may_ignore: Iterable[str], problem: str) -> None:
+    missing = [name for name in parameters if name not in given and not _matches(name, may_miss)]
+    unexpected = [name for name in given if name not in parameters and not _matches(name, may_ignore)]
+    reasons = [f"{what}: {_some(names)}" for what, names in
+               (("missing in the file", missing), ("not in the model", unexpected)) if names]
+    if reasons:
+        raise ValueError("; ".join([problem, *reasons]) + ". Check the depths and widths in the configuration")
+
+
+def _fitted(given: Mapping[str, np.ndarray], parameters: Mapping[str, Tensor]
+            ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors in the shapes of the parameters, without those that cannot be, and for each of these the reason."""
+    fitted, misfits = dict(given), {}
+    for name, parameter in parameters.items():
+        if name not in given:
+            continue
+        value, shape = np.asarray(given[name]), tuple(parameter.shape)
+        if name.endswith("image_tower.position_embedding") and value.shape != shape and value.ndim == 2:
+            value = resize_position_table(value, shape[0])
+        elif name.endswith("token_type_embeddings.weight") and "text_tower" not in name \
+                and value.shape[0] == 2 and shape[0] == 3:
+            value = np.concatenate([value, value[1:]])
+        if value.shape == shape:
+            fitted[name] = value
+        else:
+            misfits[name] = f"{name} is {value.shape} in the file and {shape} in the model"
+            del fitted[name]
+    return fitted, misfits
 
 
 #: Heads and tables that a model may have beyond its checkpoint, in parameters.

@@ -93,7 +93,7 @@ def save_tokenizer(tokenizer: Tokenizer, output: Path) -> None:
     with TemporaryDirectory() as folder, FileSet() as files:
         for path in map(Path, tokenizer.model.save(folder)):
             files.copy(path, output / path.name)
-        files.write(output / "tokenizer.json", lambda beside: tokenizer.save(str(beside)))
+        files.text(output / "tokenizer.json", tokenizer.to_str(pretty=True))
         files.text(output / "tokenizer_config.json", json.dumps(config, ensure_ascii=False) + "\n")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, List, NoReturn, Optional  # noqa: UP035  (the argument parser reads typing's names)
+from typing import TYPE_CHECKING, Any, List, NoReturn, Optional  # noqa: UP035  (the argument parser reads its names)
 
 import paddle
 from paddlenlp.trainer import PdArgumentParser, TrainingArguments

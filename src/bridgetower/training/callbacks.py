@@ -11,6 +11,7 @@ from typing import Any
 from paddlenlp.trainer import TrainerCallback
 from paddlenlp.trainer.trainer_callback import ProgressCallback
 
+from ..experiment import SettingsError
 from ..files import write_text
 from ..progress import progress_bar
 from .checkpoints import checkpoints_by_step
@@ -26,8 +27,14 @@ class MetricsFile(TrainerCallback):
     """Keeps everything that is logged in `metrics.jsonl`, one object per line."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin a new file; a resumed run keeps the lines up to its checkpoint."""
+        """Begin a new file; a resumed run keeps the lines up to its checkpoint.
+
+        Raises:
+            SettingsError: there is something else of that name.
+        """
         file = Path(args.output_dir) / "metrics.jsonl"
+        if file.exists() and not file.is_file():  # a pipe would keep the run waiting for a reader
+            raise SettingsError(f"{file} is no regular file; remove it")
         if state.is_world_process_zero and file.is_file():
             lines = file.read_text(encoding="utf-8").splitlines() if state.global_step else []
             kept = [line for line in lines if _step(line) <= state.global_step]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..config import BridgeTowerConfig
     from ..experiment import Experiment, TaskSettings
 
-__all__ = ["Method", "Need", "kept_activations", "main", "need_of", "training_need"]
+__all__ = ["Method", "Need", "Passes", "kept_activations", "main", "need_of", "training_need"]
 
 EXAMPLE = """\
 examples:
@@ -71,7 +71,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class _Passes:
+class Passes:
     """How often a sample passes through what: images, texts, and pairs of which all or only the pooled part is read."""
 
     images: float = 0
@@ -80,22 +80,22 @@ class _Passes:
     text_only: float = 0
 
 
-def _passes(name: str, task: TaskSettings, objectives: Sequence[str]) -> _Passes:
+def _passes(name: str, task: TaskSettings, objectives: Sequence[str]) -> Passes:
     if name in ("cifar", "cifar10", "cifar100"):
-        return _Passes(images=1)
+        return Passes(images=1)
     if name == "glue":
-        return _Passes(texts=1)
+        return Passes(texts=1)
     if name == "nlvr2":
-        return _Passes(images=2, texts=1, pooled=2)
+        return Passes(images=2, texts=1, pooled=2)
     if name == "irtr":
-        return _Passes(images=1, texts=1 + task.num_false_texts, pooled=1 + task.num_false_texts)
+        return Passes(images=1, texts=1 + task.num_false_texts, pooled=1 + task.num_false_texts)
     if name == "irtr_itm_itc":
-        return _Passes(images=1, texts=1, pooled=3)
+        return Passes(images=1, texts=1, pooled=3)
     if name == "pretrain":
         others = {*objectives} - {"mlm"}
-        return _Passes(images=1.5 if "itm" in others else 1, texts=("mlm" in objectives) + bool(others),
+        return Passes(images=1.5 if "itm" in others else 1, texts=("mlm" in objectives) + bool(others),
                        pooled=1.0 * ("itm" in others) + 3.0 * ("itm_itc" in others), text_only="mlm" in objectives)
-    return _Passes(images=1, texts=1, pooled=1)
+    return Passes(images=1, texts=1, pooled=1)
 
 
 def _layer(tokens: int, width: int, inner: int, heads: int, contexts: Sequence[int], keeps_weights: bool,
@@ -118,9 +118,9 @@ def _backward(tokens: int, width: int, inner: int) -> np.ndarray:
     return np.array([0, 2 * tokens * inner + 4 * tokens * width, 0], dtype=float)
 
 
-def kept_activations(config: BridgeTowerConfig, passes: _Passes, length: int, method: Method,
-                     masked_share: float = 0.15) -> np.ndarray:
-    """Elements that a sample keeps for the backward pass, with its largest buffers: in LayerNorms, elsewhere, in masks.
+def kept_activations(config: BridgeTowerConfig, passes: Passes, length: int, method: Method,
+                     masked_share: float = 0.15, buffers: bool = True) -> np.ndarray:
+    """Elements that a sample keeps for the backward pass: in LayerNorms, elsewhere, in masks.
 
     Args:
         config: of the model.
@@ -128,6 +128,7 @@ def kept_activations(config: BridgeTowerConfig, passes: _Passes, length: int, me
         length: tokens L of a text.
         method: of the training.
         masked_share: masked tokens of MLM.
+        buffers: whether to add the largest buffers of the backward pass.
     """
     text, vision, width = config.text_config, config.vision_config, config.hidden_size
     tokens, weights = vision.num_tokens, method.keeps_weights
@@ -156,17 +157,19 @@ def kept_activations(config: BridgeTowerConfig, passes: _Passes, length: int, me
         kept = kept + passes.text_only * ((fused - 0.5) * cross + bridges)
     if passes.text_only:  # scores, their softmax and its gradient
         kept = kept + np.array([0, 3 * masked_share * length * text.vocab_size, 0])
-    buffers = _backward(tokens if passes.images else length, *(
+    if not buffers:
+        return kept
+    largest_buffers = _backward(tokens if passes.images else length, *(
         (width, config.intermediate_size) if passes.pooled or passes.text_only
         else (vision.hidden_size, vision.intermediate_size)))
-    return kept + buffers * max(1.0, passes.pooled) + (largest if method.recompute else 0)
+    return kept + largest_buffers * max(1.0, passes.pooled) + (largest if method.recompute else 0)
 
 
 def _inputs(tokens: int, width: int) -> np.ndarray:
     return np.array([tokens * width, 0, 0], dtype=float)
 
 
-def need_of(config: BridgeTowerConfig, parameters: int, passes: _Passes, length: int, method: Method,
+def need_of(config: BridgeTowerConfig, parameters: int, passes: Passes, length: int, method: Method,
             masked_share: float = 0.15) -> Need:
     """The memory that training a model takes, see `kept_activations`; `parameters` is the number of its values."""
     weights, gradients, moments = _STATES[method.precision]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..exits import guarded
-from ..files import locked_folder, write_json
+from ..files import locked_folder, named_when_full, write_json
 from ..runtime import die_with_launcher, exit_together, log_to_console, shorten_paddlenlp_log, tune_cpu
 from .flags import short_help
 
@@ -86,7 +86,9 @@ def _run(trainer: BridgeTowerTrainer, datasets: Mapping[str, Any], resume: str |
 
     args = trainer.args
     is_first = args.process_index == 0
-    with logging_redirect_tqdm(), locked_folder(args.output_dir) if is_first else nullcontext():
+    full = named_when_full(args.output_dir, "complete checkpoints are kept; make room and go on with "
+                           "--resume_from_checkpoint last")
+    with logging_redirect_tqdm(), locked_folder(args.output_dir) if is_first else nullcontext(), full:
         if args.do_train and not resume and is_first:
             remove_checkpoints(Path(args.output_dir))
         write_settings(args, trainer.experiment)
@@ -96,7 +98,7 @@ def _run(trainer: BridgeTowerTrainer, datasets: Mapping[str, Any], resume: str |
                 logger.warning("a signal came: checkpoint-%d is saved; the same command with --resume_from_checkpoint "
                                "auto goes on from it", trainer.state.global_step)
                 return PREEMPTED
-            trainer.save_model()
+            _save_weights(trainer)
             trainer.save_metrics("train", result.metrics)
             trainer.save_state()
         if args.do_eval:
@@ -104,6 +106,15 @@ def _run(trainer: BridgeTowerTrainer, datasets: Mapping[str, Any], resume: str |
         if args.do_predict:
             trainer.save_metrics("test", trainer.predict(datasets["test"]))
     return 0
+
+
+def _save_weights(trainer: BridgeTowerTrainer) -> None:
+    """Write the trained model; no half of its weights stays when that fails."""
+    try:
+        trainer.save_model()
+    except OSError:
+        (Path(trainer.args.output_dir) / "model_state.pdparams").unlink(missing_ok=True)
+        raise
 
 
 def main(argv: list[str] | None = None) -> int:

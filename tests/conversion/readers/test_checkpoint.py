@@ -290,7 +290,7 @@ def test_missing_shard(tmp_path: Path) -> None:
     ({"weight_map": {"a": "model-0.safetensors"}}, "disagree about tensor"),
     ({"weight_map": {"a": 3}}, "no weight_map"),
     ({"weights": {}}, "no weight_map"),
-    ([1], "not hold a JSON object"),
+    ([1], "not a JSON object"),
 ])  # fmt: skip
 def test_broken_index(index: Any, message: str, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
