@@ -65,7 +65,8 @@ def test_shape_type_and_seed(key: str) -> None:
 def test_constants_on_a_grey_picture(key: str) -> None:
     if "randaug" in key:
         return
-    expected = {"clip": CLIP, "clip_crop": CLIP, "blip": CLIP, "imagenet": IMAGENET, "vit": INCEPTION, "pixelbert": INCEPTION}[key]
+    expected = {"clip": CLIP, "clip_crop": CLIP, "blip": CLIP, "imagenet": IMAGENET, "vit": INCEPTION,
+                "pixelbert": INCEPTION}[key]
     image = Image.new("RGB", (50, 40), (51, 102, 204))
     out = build_transform(key, 32)(image, np.random.default_rng(0))
     for channel, value in enumerate((0.2, 0.4, 0.8)):
