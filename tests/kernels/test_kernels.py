@@ -84,6 +84,21 @@ def test_frozen_parts_get_no_gradient(name: str) -> None:
         assert {part for part, tensor in parts.items() if tensor.grad is None} == {frozen}
 
 
+@pytest.mark.parametrize("name", ["linear", "layer norm"])
+@pytest.mark.parametrize("frozen", [("weight",), ("bias",), ("weight", "bias")])
+def test_what_is_frozen_does_not_change_the_other_gradients(name: str, frozen: tuple[str, ...], both_kernels: str
+                                                            ) -> None:
+    gradients = []
+    for kept in ((), frozen):
+        (run, parameters), _ = PAIRS[name]()
+        for part, parameter in zip(("weight", "bias"), parameters, strict=True):
+            parameter.stop_gradient = part in kept
+        x = random(2, 3, 6, scale=3.0)
+        (run(x) * random(*run(x).shape, seed=4).detach()).sum().backward()
+        gradients.append(x.grad.numpy())
+    np.testing.assert_allclose(gradients[1], gradients[0], atol=TOLERANCE, rtol=TOLERANCE)
+
+
 def test_layer_norm_of_a_constant_row_and_of_a_far_mean() -> None:
     """The deviation comes from a product, which must neither divide by zero nor lose its digits."""
     for x in (np.ones((2, 6)), np.random.default_rng(0).standard_normal((2, 6)) + 100):

@@ -60,4 +60,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tenso
     """Normalise the last axis, (..., D) -> (..., D), with a scale and a shift of shape (D,)."""
     if paddle.is_grad_enabled() and use_ours(x, weight, bias):
         return _LayerNormFunction.apply(x, weight, bias, epsilon)
+    if weight.stop_gradient and paddle.is_grad_enabled() and not x.stop_gradient:
+        # Paddle 3.3's kernel on a CPU leaves a frozen scale out of the gradient of its input.
+        return F.layer_norm(x, weight.shape, epsilon=epsilon) * weight + bias
     return F.layer_norm(x, weight.shape, weight, bias, epsilon)
