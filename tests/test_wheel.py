@@ -32,7 +32,8 @@ def test_an_installed_wheel_trains_in_an_empty_folder(tmp_path: Path) -> None:
     pip("install", wheel, "--no-deps", "--target", tmp_path / "site")
     data, empty = write_miniature(tmp_path / "miniature"), tmp_path / "empty"
     empty.mkdir()
-    small = {f"model.{name}": value for name, value in MODEL.items()} | {"data.tokenizer": str(data / "tokenizer")}
+    small = {f"model.{name}": value for name, value in MODEL.items()}
+    small |= {"data.tokenizer": str(data / "tokenizer"), "data.max_text_len": 12}
     settings = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in small.items()]
     done = subprocess.run(
         [sys.executable, "-m", "bridgetower.training", "--config_name", "configs/quickstart_vqa.json", "--data_root",
