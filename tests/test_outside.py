@@ -22,6 +22,8 @@ def watch(event, args):
     if event == "open" and isinstance(args[0], (str, bytes)):
         if set(args[1] or "") & set("wax+") or args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             seen["written"].append(os.fsdecode(args[0]))
+    elif event == "os.mkdir" and os.path.isdir(args[0]):
+        pass  # it is there, and stays as it is
     elif event in ("os.mkdir", "os.rename", "os.remove") and args[-1] == -1:  # no path within an open folder
         seen["written"] += [os.fsdecode(each) for each in args[:1 + (event == "os.rename")]]
     elif event in ("socket.connect", "socket.getaddrinfo"):
