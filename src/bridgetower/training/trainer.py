@@ -105,6 +105,7 @@ class BridgeTowerTrainer(Trainer):
 
         Raises:
             UnreadableImageError: more images than the limit are unreadable.
+            SettingsError: the loss is no number.
         """
         self._resumed_from = resume_from_checkpoint
         if resume_from_checkpoint:
@@ -113,7 +114,7 @@ class BridgeTowerTrainer(Trainer):
             self.add_callback(EarlyStoppingCallback(self.args.early_stopping_patience))
         with checked_loads(self._first_step):
             result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
-        super()._check_loss_valid(paddle.to_tensor(result.metrics["train_loss"]))  # the steps after the last line
+        self._check_loss(result.metrics["train_loss"])  # of the steps after the last line
         self.remove_callback(EarlyStoppingCallback)  # it would look for its metric in those of predictions too
         skipped = sum(all_gather_objects(self.train_dataset.num_unreadable))
         if skipped:
@@ -258,8 +259,14 @@ class BridgeTowerTrainer(Trainer):
     def _maybe_log_save_evaluate(self, tr_loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Stop at a loss that is no number, before anything is logged or saved; it stays in the sum until then."""
         if self.control.should_log or self.control.should_save or self.control.should_evaluate:
-            super()._check_loss_valid(tr_loss)
+            self._check_loss(tr_loss.item())
         super()._maybe_log_save_evaluate(tr_loss, *args, **kwargs)
+
+    def _check_loss(self, loss: float) -> None:
+        """Refuse to go on with a loss that is no number; fp16 is left to the scaler, which passes such steps over."""
+        if not self.args.fp16 and not math.isfinite(loss):
+            raise SettingsError(f"the loss is {loss} at step {self.state.global_step}; nothing of it is saved. Try a "
+                                "smaller --learning_rate, or limit the gradients by --max_grad_norm 1")
 
     def _forward(self, model: nn.Layer, inputs: Mapping[str, Tensor]) -> Any:
         return model(**{name: value for name, value in inputs.items() if name in self._model_inputs})
