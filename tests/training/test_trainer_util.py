@@ -92,7 +92,7 @@ def test_every_experiment_file_is_valid(config: Path, tmp_path: Path) -> None:
 
     args, experiment = parse_arguments(["--config_name", str(config), "--output_dir", str(tmp_path), "--do_train"])
     # Files for one's own data leave the data set to the command line.
-    assert get_task(experiment.task) and bool(experiment.data.datasets) != config.stem.startswith("finetune_")
+    assert get_task(experiment.task) and bool(experiment.data.datasets) != config.stem.startswith(("finetune_", "quickstart_digits"))
     assert experiment.training.keys() <= vars(args).keys()
 
 
