@@ -24,6 +24,8 @@ ROWS, LENGTH, MASKED, SIZE = 4, 50, 30, 288
 PASSES = 3  # forward, and the gradients of both factors
 Step = Callable[[BridgeTowerForPreTraining, dict[str, Tensor]], Any]
 
+pytestmark = pytest.mark.slow
+
 
 def base_model(text: int, image: int, cross: int) -> BridgeTowerForPreTraining:
     """The base model with other depths."""

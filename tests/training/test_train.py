@@ -69,7 +69,9 @@ def answers(output: Path) -> list[dict[str, Any]]:
     return json.loads((output / "vqa_submit.json").read_text())
 
 
-@pytest.mark.parametrize("objectives", [["mlm", "itm"], ["mlm", "itm", "itc"], ["mlm", "itm_itc"]], ids="+".join)
+@pytest.mark.parametrize("objectives", [
+    pytest.param(["mlm", "itm"], marks=pytest.mark.slow), ["mlm", "itm", "itc"],
+    pytest.param(["mlm", "itm_itc"], marks=pytest.mark.slow)], ids="+".join)
 def test_pretraining_learns(experiment: Any, tmp_path: Path, objectives: list[str]) -> None:
     config = experiment({"name": "pretrain", "objectives": objectives}, num_train_epochs=6)
     assert run(config, tmp_path / "out", "--do_train", "--do_eval", "--evaluation_strategy", "epoch") == 0
@@ -212,7 +214,8 @@ def resume_and_compare(start: Callable[..., Any], config: Path, output: Path, st
 
 
 @pytest.mark.parametrize("model", [MODEL, DROPOUT], ids=["plain", "dropout"])
-@pytest.mark.parametrize("steps", [2, 3, 4])  # three updates an epoch: inside the first, at its end, in the second
+@pytest.mark.parametrize("steps", [  # three updates an epoch: inside the first, at its end, in the second
+    pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(4, marks=pytest.mark.slow)])
 def test_resuming_changes_nothing(experiment: Any, tmp_path: Path, model: Any, steps: int) -> None:
     config = experiment({"name": "pretrain", "objectives": ["mlm", "itm_itc"]}, model=model, max_steps=7)
     resume_and_compare(run, config, tmp_path / "out", steps)
@@ -238,6 +241,7 @@ def test_skipped_batches_are_not_read(experiment: Any, mini: Path, tmp_path: Pat
     assert 0 < len(read) < 36 - 3 * 4 + 1  # the loader may prefetch, but not what was skipped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drop", [(), ("--dataloader_drop_last",)], ids=["fill", "drop"])
 def test_resuming_with_incomplete_accumulation(experiment: Any, tmp_path: Path, drop: tuple[str, ...]) -> None:
     """36 questions are 18 batches of 2, which groups of 5 do not divide."""

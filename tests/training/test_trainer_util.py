@@ -92,7 +92,8 @@ def test_every_experiment_file_is_valid(config: Path, tmp_path: Path) -> None:
 
     args, experiment = parse_arguments(["--config_name", str(config), "--output_dir", str(tmp_path), "--do_train"])
     # Files for one's own data leave the data set to the command line.
-    assert get_task(experiment.task) and bool(experiment.data.datasets) != config.stem.startswith(("finetune_", "quickstart_digits"))
+    is_own_data = config.stem.startswith(("finetune_", "quickstart_digits"))
+    assert get_task(experiment.task) and bool(experiment.data.datasets) != is_own_data
     assert experiment.training.keys() <= vars(args).keys()
 
 
