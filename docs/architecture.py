@@ -129,7 +129,7 @@ class Drawing:
     def _base(self, base: Mapping[str, str]) -> None:
         top = MARGIN + 0.85
         self._box(MARGIN, top, WIDTH - 2 * MARGIN, 0.85, "#888888", "#f1f1f1")
-        self.axes.text(WIDTH / 2, top - 0.3, textwrap.fill("   ".join(base), 84), ha="center", va="center",
+        self.axes.text(WIDTH / 2, top - 0.3, textwrap.fill("   ".join(base), 112), ha="center", va="center",
                        fontsize=11, weight="bold", color="#444444", zorder=4, linespacing=1.3)
         note = "base modules, which every room may import (arrows left out)"
         self.axes.text(WIDTH / 2, top - 0.68, note, ha="center", va="center", fontsize=9.5, color="#555555", zorder=4)
