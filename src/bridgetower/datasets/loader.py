@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import traceback
@@ -117,7 +118,13 @@ class CarefulLoader(DataLoader):
 
     def __iter__(self) -> Iterator[Any]:
         with _Watch(self.dataset) as watch:
-            batches = super().__iter__()
+            # The garbage of this process is not the workers' to collect: Paddle's readers in it would wait there for
+            # threads that a fork leaves behind.
+            gc.freeze()
+            try:
+                batches = super().__iter__()
+            finally:
+                gc.unfreeze()
             thread: threading.Thread | None = getattr(batches, "_thread", None)
             try:
                 yield from batches
