@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from .model_parts import BASE_PREFIX
+
 __all__ = ["CLIP_MEAN", "CLIP_STD", "PATCH_KERNELS", "MeanAndStd", "fold_channels"]
 
 logger = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ def fold_channels(tensors: Mapping[str, np.ndarray], normalization: MeanAndStd =
     Returns:
         The weights, of which the kernels are (W, 1, p, p); kernels that do not have three channels stay.
     """
-    names = {name.removeprefix("bridgetower."): name for name in tensors}
+    names = {name.removeprefix(BASE_PREFIX): name for name in tensors}
     folded = dict(tensors)
     if PATCH_KERNELS not in names or np.shape(tensors[names[PATCH_KERNELS]])[1] != 3:
         return folded

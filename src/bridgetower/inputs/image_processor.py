@@ -170,9 +170,9 @@ class BridgeTowerImageProcessor:
         source = FileSource(pretrained_model_name_or_path, CONFIG_FILE, options=hub)
         path, config = source.find(CONFIG_FILE), None
         if path is not None:
-            config = _read_object(path)
+            config = read_json_object(path)
         elif (path := source.find(_NESTED_CONFIG_FILE)) is not None:
-            config = _read_object(path).get("image_processor")
+            config = read_json_object(path).get("image_processor")
         if path is None or not isinstance(config, Mapping):
             raise FileNotFoundError(f"{source}/{CONFIG_FILE} does not exist; pass a folder that holds {CONFIG_FILE}, "
                                     f"or {_NESTED_CONFIG_FILE} with image_processor settings")
@@ -189,7 +189,7 @@ class BridgeTowerImageProcessor:
     @classmethod
     def from_json_file(cls, json_file: str | os.PathLike[str]) -> BridgeTowerImageProcessor:
         """The processor that a file of settings describes."""
-        return cls._from_config(_read_object(Path(json_file)), {}, str(json_file))
+        return cls._from_config(read_json_object(Path(json_file)), {}, str(json_file))
 
     @classmethod
     def _from_config(cls, config: Mapping[str, Any], settings: Mapping[str, Any], where: str
@@ -385,7 +385,3 @@ def _shortest_edge(name: str, value: Any) -> int:
     if not isinstance(edge, int) or isinstance(edge, bool) or any(other != edge for other in edges):
         raise ValueError(f'{name}={shown(value)} is not a size; use {{"shortest_edge": 288}}')
     return int(checked(edge, ImageSide, name))
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    return read_json_object(path)

@@ -91,7 +91,7 @@ def check_modes(settings: Settings) -> None:
         checked(settings.get(section), Mapping | None, section)
     checked(settings.get("architectures"), list[str] | None, "architectures")
     checked(settings.get("transformers_version"), str | None, "transformers_version")
-    _check_switches(settings, "")
+    _check_common_settings(settings, "")
     vision = settings.get("vision_config") or {}
     layers = settings.get("num_hidden_layers", _TOP["num_hidden_layers"])
     link = settings.get("link_tower_type") or "add"
@@ -105,8 +105,6 @@ def check_modes(settings: Settings) -> None:
     if settings.get("init_layernorm_from_vision_encoder") and not vision.get("share_layernorm", True):
         raise ValueError("init_layernorm_from_vision_encoder=true with vision_config.share_layernorm=false is not "
                          "supported: the port cannot build such a model either; set one of them to its default")
-    if settings.get("pruned_heads"):
-        raise ValueError("pruned_heads is not supported; every layer has all of its attention heads")
     for section, values in (("", settings), ("text_config.", settings.get("text_config") or {})):
         _read({name: values.get(name) for name in ("hidden_act", "layer_norm_eps")}, _TOP, section)
     check_text_modes(settings.get("text_config") or {})
@@ -114,24 +112,22 @@ def check_modes(settings: Settings) -> None:
 
 def check_text_modes(text: Settings) -> None:
     """`check_modes` for the settings of a text tower."""
-    _check_switches(text, "text_config.")
+    _check_common_settings(text, "text_config.")
     _refuse(text, "position_embedding_type", "absolute", "", "text_config.")
     for name in ("is_decoder", "add_cross_attention"):
         _refuse(text, name, False, "BridgeTower's text tower is an encoder; ", "text_config.")
-    if text.get("pruned_heads"):
-        raise ValueError("text_config.pruned_heads is not supported; every layer has all of its attention heads")
 
 
 def check_vision_modes(vision: Settings) -> None:
     """`check_modes` for the settings of an image tower."""
-    _check_switches(vision, "vision_config.")
-    if vision.get("pruned_heads"):
-        raise ValueError("vision_config.pruned_heads is not supported; every layer has all of its attention heads")
+    _check_common_settings(vision, "vision_config.")
 
 
-def _check_switches(settings: Settings, section: str) -> None:
+def _check_common_settings(settings: Settings, section: str) -> None:
     for name in _SWITCHES:
         checked(settings.get(name), bool | None, section + name)
+    if settings.get("pruned_heads"):
+        raise ValueError(f"{section}pruned_heads is not supported; every layer has all of its attention heads")
 
 
 def _refuse(settings: Settings, name: str, wanted: Any, why: str, section: str = "") -> None:
