@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-from .explained_model import ExplainedModel, find_head
+from .explained_model import ExplainedModel, find_head, score_values
 from .explanation import explain
 from .fused_attention import encode_pairs
 from .words import read_words
@@ -108,7 +108,6 @@ def deletion_scores(opened: ExplainedModel, picture: Any, text: str, orders: Seq
     with paddle.no_grad():
         states = encode_pairs(opened, ids, np.ones_like(ids), np.stack(versions))
         output = opened.base.fuse(states.text, states.image, states.attention_mask)
-        logits = head.logits(output, states, read.mask or 0).astype("float32").numpy()
-    scores = logits if head.probability is None else head.probability(logits)
+        scores = score_values(head, head.logits(output, states, read.mask or 0))
     index = int(scores[0].argmax()) if answer is None else head.find(answer)
     return scores[1:, index].reshape(len(orders), len(shares))

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import paddle.nn.functional as F
 from paddle import Tensor
 
 from ..inputs.processor import BridgeTowerImageProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
 from ..known import nearest
 
-__all__ = ["ExplainedModel", "Head", "TowerStates", "find_head"]
+__all__ = ["ExplainedModel", "Head", "TowerStates", "find_head", "score_values"]
 
 _MATCHES = ["no match", "match"]
 _ONE_IMAGE = "explaining needs a model that reads one picture and one text together"
@@ -83,10 +84,16 @@ class Head:
     """
 
     logits: Callable[[Any, TowerStates, int], Tensor]
-    probability: Callable[[np.ndarray], np.ndarray] | None
+    probability: Callable[[Tensor], Tensor] | None
     name: Callable[[int], str]
     find: Callable[[str], int]
     reads_mask: bool = False
+
+
+def score_values(head: Head, logits: Tensor) -> np.ndarray:
+    """The scores that a person reads: probabilities, or similarities; logits (B, C) -> (B, C)."""
+    values = logits.detach().astype("float32")
+    return (values if head.probability is None else head.probability(values)).numpy()
 
 
 def find_head(opened: ExplainedModel) -> Head:
@@ -117,7 +124,7 @@ def find_head(opened: ExplainedModel) -> Head:
 def _class_head(opened: ExplainedModel) -> Head:
     names = opened.labels or [str(index) for index in range(opened.model.config.num_labels)]
     adds_up = opened.model_class != "BridgeTowerForQuestionAnswering"
-    return Head(lambda output, *_: opened.model.classifier(output.pooler_output), _softmax if adds_up else _sigmoid,
+    return Head(lambda output, *_: opened.model.classifier(output.pooler_output), F.softmax if adds_up else F.sigmoid,
                 names.__getitem__, lambda answer: _index(answer, names))
 
 
@@ -131,20 +138,20 @@ def _word_head(opened: ExplainedModel) -> Head:
                 return int(ids[0])
         raise ValueError(f"answer {word!r} is not one token of the vocabulary")
 
-    return Head(lambda output, _, position: opened.model.mlm_head(output.text_features[:, position]), _softmax,
+    return Head(lambda output, _, position: opened.model.mlm_head(output.text_features[:, position]), F.softmax,
                 lambda token: tokenizer.decode([token]).strip(), find, reads_mask=True)
 
 
 def _match_head(model: Any) -> Head:
     if hasattr(model, "rank_head"):
-        return Head(lambda output, *_: model.match_scores(output.pooler_output).unsqueeze(-1), _sigmoid,
+        return Head(lambda output, *_: model.match_scores(output.pooler_output).unsqueeze(-1), F.sigmoid,
                     lambda _: "match", lambda answer: _only(answer, "match"))
 
     def logits(output: Any, *_: Any) -> Tensor:
         pair = model.itm_head(output.pooler_output)
         return pair - pair.flip(-1)  # what counts is how much one of the two is preferred
 
-    return Head(logits, _sigmoid, _MATCHES.__getitem__, lambda answer: _index(answer, _MATCHES))
+    return Head(logits, F.sigmoid, _MATCHES.__getitem__, lambda answer: _index(answer, _MATCHES))
 
 
 def _pair_similarity(model: Any, output: Any, states: TowerStates) -> Tensor:
@@ -164,12 +171,3 @@ def _only(answer: str, name: str) -> int:
     if answer != name:
         raise ValueError(f"answer {answer!r} cannot be explained by this model; it has one score, {name!r}")
     return 0
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return np.exp(-np.logaddexp(0, -logits))

@@ -12,12 +12,12 @@ import numpy as np
 import paddle
 
 from ..inputs.processor import BridgeTowerImageProcessor
-from .explained_model import ExplainedModel, Head, find_head
+from .explained_model import ExplainedModel, Head, find_head, score_values
 from .fused_attention import (
     LayerWeights,
     encode_pairs,
+    frozen,
     fuse_with_weights,
-    kept_gradients,
     numbers_of,
     weight_gradients,
 )
@@ -110,15 +110,14 @@ def _weights_and_gradients(opened: ExplainedModel, head: Head, read: TokenizedTe
     """Attention weights, the gradients of a score with respect to them, the name of the score and its value."""
     ids = read.input_ids[None]
     states = encode_pairs(opened, ids, np.ones_like(ids), pixels)
-    with kept_gradients(opened.model), paddle.enable_grad():
+    with frozen(opened.model), paddle.enable_grad():
         for state in (*states.text, *states.image):
             state.stop_gradient = False
         output, weights = fuse_with_weights(opened, states)
         logits = head.logits(output, states, read.mask or 0)
-        values = logits.detach().astype("float32").numpy()
+        values = score_values(head, logits)
         index = int(values[0].argmax()) if answer is None else head.find(answer)
         gradients = weight_gradients(logits[0, index], weights)
-    values = values if head.probability is None else head.probability(values)
     return numbers_of(weights), gradients, head.name(index), float(values[0, index])
 
 

@@ -16,8 +16,8 @@ from paddle import Tensor
 
 from .explained_model import ExplainedModel, TowerStates
 
-__all__ = ["LayerWeights", "cross_modal_attention", "encode_pairs", "fuse_with_weights", "kept_gradients",
-           "numbers_of", "weight_gradients"]
+__all__ = ["LayerWeights", "cross_modal_attention", "encode_pairs", "frozen", "fuse_with_weights", "numbers_of",
+           "weight_gradients"]
 
 
 @dataclass(frozen=True)
@@ -67,21 +67,16 @@ def fuse_with_weights(opened: ExplainedModel, states: TowerStates) -> tuple[Any,
 
 
 @contextmanager
-def kept_gradients(model: Any) -> Iterator[None]:
-    """Leave a model's parameters with the gradients that they had before a `with` block.
-
-    Freezing them would save work. But where the parameters of a LayerNorm are frozen, Paddle 3.3's operator on a CPU
-    computes wrong gradients of its input.
-    """
-    before = [(parameter, parameter.grad) for parameter in model.parameters()]
-    before = [(parameter, None if gradient is None else gradient.clone()) for parameter, gradient in before]
+def frozen(model: Any) -> Iterator[None]:
+    """Compute no gradients of a model's parameters in a `with` block."""
+    trained = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
+    for parameter in trained:
+        parameter.stop_gradient = True
     try:
         yield
     finally:
-        for parameter, gradient in before:
-            parameter.clear_gradient(False)
-            if gradient is not None:
-                parameter.grad = gradient
+        for parameter in trained:
+            parameter.stop_gradient = False
 
 
 def weight_gradients(score: Tensor, weights: list[LayerWeights]) -> list[LayerWeights]:
