@@ -10,9 +10,10 @@ import numpy as np
 
 from ..inputs.tokenizer import BridgeTowerTokenizer
 
-__all__ = ["TokenizedText", "Word", "read_words"]
+__all__ = ["MASK", "TokenizedText", "Word", "read_words"]
 
-_MASK = re.compile(r"<mask>|\[MASK\]")
+#: A word to guess, as people write it for either kind of tokenizer.
+MASK = re.compile(r"<mask>|\[MASK\]")
 #: A mask, a Chinese character, or a run of other letters and digits; punctuation belongs to no word.
 _WORD = re.compile(r"<mask>|\[MASK\]|[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])[\w'’-])+")
 
@@ -52,7 +53,7 @@ def read_words(tokenizer: BridgeTowerTokenizer, text: str, max_length: int) -> T
         ValueError: there are no words.
     """
     mask_token = "[MASK]" if tokenizer.kind == "bert" else "<mask>"
-    text = _MASK.sub(mask_token, text)
+    text = MASK.sub(mask_token, text)
     encoded = tokenizer([text], truncation=True, max_length=max_length, return_offsets_mapping=True)
     ids, offsets = np.asarray(encoded["input_ids"][0], np.int64), encoded["offset_mapping"][0]
     words = []

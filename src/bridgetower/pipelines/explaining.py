@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..explain.words import MASK
 from .served import describe_served
 
 __all__ = ["EXPLAINABLE", "explained_engine"]
@@ -14,7 +14,6 @@ __all__ = ["EXPLAINABLE", "explained_engine"]
 #: The first that a model serves is explained, unless the text has a mask.
 EXPLAINABLE = ("visual-question-answering", "image-text-classification", "image-text-matching", "fill-mask",
                "feature-extraction")
-_MASK = re.compile(r"<mask>|\[MASK\]")
 
 
 def explained_engine(engines: Mapping[str, Any], text: str, source: str | Path) -> Any:
@@ -28,7 +27,7 @@ def explained_engine(engines: Mapping[str, Any], text: str, source: str | Path) 
     Raises:
         ValueError: the model has no head for the text.
     """
-    if _MASK.search(text):
+    if MASK.search(text):
         if "fill-mask" not in engines:
             raise ValueError(f"{source} has no head for fill-mask; {describe_served(engines)}")
         return engines["fill-mask"]

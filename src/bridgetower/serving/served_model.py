@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class ServedModel:
                 "image": "image-classification"}
         return next((way for way, task in ways.items() if task in self.pipelines), None)
 
-    @property
+    @cached_property
     def explains(self) -> bool:
         """Whether what it says of a picture and a text can be explained."""
         try:
