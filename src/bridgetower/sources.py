@@ -1,6 +1,6 @@
-"""The readers of checkpoints and their settings that `from_pretrained` uses, which the package registers.
+"""The reading of checkpoints and their settings that `from_pretrained` needs, which the package hands in.
 
-The model must not import the converter, which is built on it; so the package says here how weights are read.
+The model must not import the converter, which is built on it; so the package says here where its functions are.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ if TYPE_CHECKING:  # importing the package takes in no NumPy: a command that onl
 
     from .one_channel import MeanAndStd
 
-__all__ = ["HUB_OPTIONS", "read_normalization", "read_settings", "read_weights", "register_normalization_reader",
-           "register_reader", "register_settings_reader"]
+__all__ = ["HUB_OPTIONS", "read_normalization", "read_settings", "read_weights", "register_readers"]
 
 #: Keyword arguments of every `from_pretrained` that are about the download.
 HUB_OPTIONS = ("revision", "cache_dir", "token", "local_files_only", "force_download", "subfolder")
 
 Weights: TypeAlias = "tuple[dict[str, np.ndarray], dict[str, Any] | None]"
 
-Reader: TypeAlias = Callable[[str | Path, bool, Mapping[str, Any]], Weights]
-
-_readers: list[Reader] = []
-_normalization_readers: list[Callable[[str | PathLike[str], Mapping[str, Any]], MeanAndStd]] = []
-_settings_readers: list[Callable[[str | PathLike[str], Mapping[str, Any]], dict[str, Any]]] = []
+_find_readers: list[Callable[[], Any]] = []
 
 
-def register_reader(reader: Reader) -> None:
-    """Set the function that reads a checkpoint, in place of the one before."""
-    _readers[:] = [reader]
+def register_readers(find: Callable[[], Any]) -> None:
+    """Set where the readers are, in place of the one before.
+
+    Args:
+        find: imports and returns a module with the functions `load_weights`, `load_normalization` and `load_settings`
+            of `bridgetower.conversion`.
+    """
+    _find_readers[:] = [find]
 
 
 def read_weights(source: str | Path, allow_nonfinite: bool = False, options: Mapping[str, Any] | None = None
@@ -44,12 +44,7 @@ def read_weights(source: str | Path, allow_nonfinite: bool = False, options: Map
         allow_nonfinite: accept NaN and infinite weights.
         options: a selection of `HUB_OPTIONS`, for a name on the hub.
     """
-    return _readers[-1](source, allow_nonfinite, options or {})
-
-
-def register_normalization_reader(reader: Callable[[str | PathLike[str], Mapping[str, Any]], MeanAndStd]) -> None:
-    """Set the function that reads a normalisation, in place of the one before."""
-    _normalization_readers[:] = [reader]
+    return _find_readers[-1]().load_weights(source, allow_nonfinite, options or {})
 
 
 def read_normalization(source: str | PathLike[str], options: Mapping[str, Any] | None = None) -> MeanAndStd:
@@ -59,12 +54,7 @@ def read_normalization(source: str | PathLike[str], options: Mapping[str, Any] |
         source: see `bridgetower.conversion.load_normalization`.
         options: a selection of `HUB_OPTIONS`, for a name on the hub.
     """
-    return _normalization_readers[-1](source, options or {})
-
-
-def register_settings_reader(reader: Callable[[str | PathLike[str], Mapping[str, Any]], dict[str, Any]]) -> None:
-    """Set the function that reads stored settings, in place of the one before."""
-    _settings_readers[:] = [reader]
+    return _find_readers[-1]().load_normalization(source, options or {})
 
 
 def read_settings(source: str | PathLike[str], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,4 +64,4 @@ def read_settings(source: str | PathLike[str], options: Mapping[str, Any]) -> di
         source: see `bridgetower.conversion.load_settings`.
         options: of the download, for a name on the hub.
     """
-    return _settings_readers[-1](source, options)
+    return _find_readers[-1]().load_settings(source, options)
