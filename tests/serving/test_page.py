@@ -219,6 +219,8 @@ def test_an_answer_that_is_no_longer_wanted(page: Page, pictures: list[Path]) ->
 
 def test_keyboard_only(page: Page, pictures: list[Path]) -> None:
     """From the top of the page to an answer without a mouse."""
+    # Listened to from the start: a dialog that opens before the browser has heard that someone waits is never seen.
+    page.on("filechooser", lambda chooser: None)
     press, focused = page.keyboard.press, page.locator(":focus")
     press("Tab")
     expect(focused).to_have_text("API")
