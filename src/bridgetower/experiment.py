@@ -7,7 +7,7 @@ import os
 import sys
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -149,10 +149,15 @@ class Experiment:
     given: tuple[str, ...] = ()
     num_channels: int = 3
 
+    def to_dict(self) -> dict[str, Any]:
+        """The sections of an experiment file that says the same."""
+        return {name: value for name, value in asdict(self).items() if name in _NAMES}
+
 
 #: Sections whose keys others know: `BridgeTowerConfig`, and the parser of the command line.
 _OPEN_SECTIONS = ("model", "new_model", "training")
 _SECTIONS = {"data": DataSettings, "task": TaskSettings, "optimization": OptimizationSettings}
+_NAMES = [f.name for f in fields(Experiment) if f.name in _OPEN_SECTIONS or f.name in _SECTIONS]
 #: Where `configs` is: in a checkout, beside a package that pip installed with --target, in a virtual environment.
 _HOMES = (Path(__file__).parents[2], Path(__file__).parents[1] / "share/bridgetower",
           Path(sys.prefix) / "share/bridgetower")
@@ -177,10 +182,10 @@ def parse_experiment(values: Mapping[str, Any], source: str = "the settings") ->
     if values.get("model_type") == "bridgetower":
         # The config.json of a converted or trained model: its settings are the model section.
         values = {"model": values}
-    known = [f.name for f in fields(Experiment) if f.name not in ("source", "given", "num_channels")]
     for name in values:
-        if name not in known:
-            raise SettingsError(f"{source}: no section {name!r}{nearest(name, known)} Sections are {', '.join(known)}")
+        if name not in _NAMES:
+            raise SettingsError(f"{source}: no section {name!r}{nearest(name, _NAMES)} Sections are "
+                                f"{', '.join(_NAMES)}")
     for name in _OPEN_SECTIONS:
         if not isinstance(values.get(name, {}), Mapping):
             raise SettingsError(f"{source}: {name} is {type(values[name]).__name__}, expected an object with settings")

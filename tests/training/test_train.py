@@ -116,7 +116,9 @@ def test_question_answering_from_pretraining(experiment: Any, mini: Path, tmp_pa
     inputs = processor([picture(number) for number in range(NUM_TEST)], ["what color is the square?"] * NUM_TEST, "pd")
     found = model(**inputs).logits.argmax(axis=-1).tolist()
     assert [model.config.id2label[index] for index in found] == [row["answer"] for row in answers(out)[::3]]
-    assert run(config, tmp_path / "alone", "--checkpoint_path", str(best), "--do_eval", "--do_predict") == 0
+    written = out / "experiment.json"  # an experiment file as well
+    assert run(written, tmp_path / "alone", "--checkpoint_path", str(best), "--do_eval", "--do_predict",
+               data=mini / "data") == 0
     assert answers(tmp_path / "alone") == answers(out)
     assert logged(tmp_path / "alone", "eval_vqa_loss")[-1] == pytest.approx(logged(out, "eval_vqa_loss")[-1])
     assert max(scores) == pytest.approx(logged(tmp_path / "alone", "eval_vqa_score")[-1])

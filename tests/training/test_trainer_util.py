@@ -78,6 +78,11 @@ def test_an_evaluation_strategy_does_not_ask_for_evaluation_alone(tmp_path: Path
     assert parsed(f"{line} --do_train", tmp_path, config).do_eval
 
 
+def test_no_evaluation_strategy_measures_at_the_end_only(tmp_path: Path) -> None:
+    args = parsed("--output_dir {0} --config_name {1} --do_train --do_eval --evaluation_strategy no", tmp_path, "{}")
+    assert args.do_eval and args.evaluation_strategy.value == "no"
+
+
 @pytest.mark.parametrize("more", ["", "--output_di x", "--set data.image_size", "--fp16 --bf16"])
 def test_errors_are_for_the_reader(tmp_path: Path, more: str) -> None:
     line = "--config_name {1} --do_train " + ("" if more in ("", "--output_di x") else "--output_dir {0} ") + more

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, List, NoReturn, Optional  # noqa: UP035  (the argument parser reads its names)
 
 import paddle
-from paddlenlp.trainer import PdArgumentParser, TrainingArguments
+from paddlenlp.trainer import IntervalStrategy, PdArgumentParser, TrainingArguments
 
 from ..experiment import Experiment, SettingsError, load_experiment
 from ..known import nearest
@@ -62,7 +62,11 @@ class BridgeTowerTrainingArguments(TrainingArguments):
         self._set_device()
         check_precision(self.bf16, self.fp16, self.fp16_opt_level, self.device)
         self._check_sharding()
+        if IntervalStrategy(self.evaluation_strategy) is IntervalStrategy.NO:
+            self.do_eval = False  # with it, PaddleNLP takes `steps` instead
         super().__post_init__()
+        if self.evaluation_strategy is IntervalStrategy.NO:
+            self.do_eval = wants_evaluation
         if self.bf16 or self.fp16:
             kept = {*FLOAT32_OPERATORS, *(self.amp_custom_black_list or ())} - {*(self.amp_custom_white_list or ())}
             self.amp_custom_black_list = sorted(kept)

@@ -43,7 +43,7 @@ _TRAINER_FLAGS: dict[str, str] = {
     "weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm": "The optimiser; --max_grad_norm -1 does not "
                                                                          "clip.",
     "evaluation_strategy, save_strategy, logging_strategy": "no, steps or epoch; with --eval_steps, --save_steps and "
-                                                            "--logging_steps.",
+                                                            "--logging_steps. --do_eval measures at the end anyway.",
     "save_total_limit, load_best_model_at_end": "Checkpoints to keep (the best one always is), and whether to end "
                                                 "with the best one.",
     "resume_from_checkpoint": "Go on from a checkpoint folder, or from the newest one in --output_dir: last.",

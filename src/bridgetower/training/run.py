@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,4 +161,4 @@ def write_settings(args: BridgeTowerTrainingArguments, experiment: Experiment) -
     if args.process_index == 0:
         folder = Path(args.output_dir)
         write_json(folder / "training_args.json", json.loads(json.dumps(args.to_dict(), default=str)))
-        write_json(folder / "experiment.json", asdict(experiment))
+        write_json(folder / "experiment.json", experiment.to_dict())
