@@ -37,7 +37,7 @@ IMPORTS: list[dict[str, str]] = [
         "tqdm": "tqdm",
     },
     {"torch": "torch", "transformers": "transformers"},
-    {"lancedb": "lancedb", "fastapi": "fastapi", "uvicorn": "uvicorn"},
+    {"lancedb": "lancedb", "fastapi": "fastapi", "fastapi_offline": "fastapi-offline", "uvicorn": "uvicorn"},
     {"playwright.sync_api": "playwright"},
     {"onnx": "onnx", "onnxruntime": "onnxruntime", "openvino": "openvino"},
 ]

@@ -247,6 +247,14 @@ def test_keyboard_only(page: Page, pictures: list[Path]) -> None:
     assert len(bars(page)) == 5
 
 
+def test_the_api_page_needs_no_network(page: Page, address: str) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_role("link", name="API").click()
+    expect(page.locator(".swagger-ui .opblock").first).to_be_visible()
+    assert asked and all(url.startswith((address, "data:", "blob:")) for url in asked), asked
+
+
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("tab", ["Ask", "Search", "Explain"])
 def test_windows(tab: str, size: Any, page: Page, pictures: list[Path]) -> None:

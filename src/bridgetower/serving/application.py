@@ -14,6 +14,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi_offline import FastAPIOffline
 from PIL import Image, ImageOps
 
 from ..picture_files.picture_reading import to_eight_bits
@@ -101,8 +102,9 @@ def build_application(model: ServedModel, limits: Limits | None = None) -> FastA
         yield
         await run_in_threadpool(service.worker.stop)
 
-    app = FastAPI(title="BridgeTower", version="1", lifespan=lifespan, redoc_url=None,
-                  description=f"The model {model.name}. Served: {', '.join(model.tasks)}.")
+    # FastAPI's own page of the API fetches its scripts from the internet, which a server need not have.
+    app = FastAPIOffline(title="BridgeTower", version="1", lifespan=lifespan, redoc_url=None,
+                         description=f"The model {model.name}. Served: {', '.join(model.tasks)}.")
     app.add_middleware(BodyLimit, limits=service.limits)
     app.add_exception_handler(RequestValidationError, _refuse)
     _count_requests(app, service)
