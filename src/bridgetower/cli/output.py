@@ -12,7 +12,7 @@ __all__ = ["print_json", "print_table"]
 
 #: Rows that are looked at to choose the widths of the columns; the rest is printed as it comes.
 _LOOKED_AT = 100
-_WIDEST = 60
+_WIDEST = 100
 
 
 def print_json(records: Iterable[Any]) -> None:
