@@ -1,7 +1,7 @@
-"""What all tests share: a CPU, at most two threads, no network, the same examples of property tests in every run."""
+"""What all tests share: a CPU, one thread, no network, the same examples of property tests in every run."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from tests.host_reads import HostReads
 
 # Before anything imports Paddle or PyTorch, and inherited by the processes that tests start. The number of threads
-# decides the order of float sums, so it is the same on every machine with two cores or more.
-os.environ["OMP_NUM_THREADS"] = str(min(2, os.cpu_count() or 1))
+# decides the order of float sums, so it is the same on every machine. With more than one, those of a worker of pytest
+# spin while they wait for each other, and keep the other workers from computing: tests took twice the time.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["KMP_BLOCKTIME"] = "0"  # where a test asks for more, they sleep at once
 if os.environ.get("BRIDGETOWER_TEST_DEVICE", "cpu") == "cpu":  # scripts/gpu_check.sh runs some tests on a GPU
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -54,6 +56,15 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.miniature import write_miniature  # here, as the environment must be set first
 
     return write_miniature(tmp_path_factory.mktemp("miniature"))
+
+
+@pytest.fixture(scope="session")
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An interpreter that need not import Paddle (tests/warm_python.py), for programs whose start is not the point."""
+    from tests.warm_python import warm_interpreter
+
+    with warm_interpreter(tmp_path_factory.mktemp("warm")) as executable:
+        yield executable
 
 
 @pytest.fixture(scope="session")

@@ -51,9 +51,9 @@ def test_one_process() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes(tmp_path: Path) -> None:
+def test_two_processes(warm_python: Path, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
-    done = launch(tmp_path / "log", tmp_path / "script.py", tmp_path)
+    done = launch(warm_python, tmp_path / "log", tmp_path / "script.py", tmp_path)
     assert done.returncode == 0, rank_logs(tmp_path / "log")
     results = [json.loads((tmp_path / f"{index}.json").read_text()) for index in range(2)]
     rows = np.concatenate([np.arange(6).reshape(2, 3), np.arange(6).reshape(2, 3) + 10])
@@ -110,7 +110,7 @@ sys.exit(status)
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--recompute",)], ids=["plain", "recompute"])
 @pytest.mark.usefixtures("untuned")
-def test_gradients_meet_once_an_update(tmp_path: Path, more: tuple[str, ...]) -> None:
+def test_gradients_meet_once_an_update(warm_python: Path, tmp_path: Path, more: tuple[str, ...]) -> None:
     """Accumulation does not synchronise in between, and the update is that of the whole batch on one process."""
     config = write_experiment(write_miniature(tmp_path), "vqa", {"name": "vqa"}, max_steps=3, adam_epsilon=1e-3)
     common = ["--config_name", str(config), "--data_root", str(tmp_path / "data"), "--device", "cpu", "--do_train",
@@ -118,7 +118,7 @@ def test_gradients_meet_once_an_update(tmp_path: Path, more: tuple[str, ...]) ->
     with unique_name.guard():
         assert train.main([*common, "--per_device_train_batch_size", "12", "--output_dir", str(tmp_path / "one")]) == 0
     (tmp_path / "watched.py").write_text(WATCHED)
-    done = launch(tmp_path / "log", tmp_path / "watched.py", tmp_path / "apart.json", *common, *more,
+    done = launch(warm_python, tmp_path / "log", tmp_path / "watched.py", tmp_path / "apart.json", *common, *more,
                   "--per_device_train_batch_size", 2, "--output_dir", tmp_path / "two")
     assert done.returncode == 0, rank_logs(tmp_path / "log")
     apart = json.loads((tmp_path / "apart.json").read_text())

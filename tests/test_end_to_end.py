@@ -1,7 +1,7 @@
 """From raw data to prediction files: the commands of the preparation, then the launch scripts unchanged.
 
-Every release is a miniature in its own layout, the single towers are folders of Hugging Face models. Runs of one
-process share the imports (tests/warm_python.py), those of two are launches of their own; all of this is marked slow.
+Every release is a miniature in its own layout, the single towers are folders of Hugging Face models. The processes
+share the imports (tests/warm_python.py), except in one run with Paddle's launcher; all of this is marked slow.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from bridgetower.datasets.glue_tasks import GLUE
 from bridgetower.preparation.__main__ import main as prepare
 from tests.miniature import MODEL
 from tests.preparation import raw_data
-from tests.warm_python import warm_python
 
 ROOT = Path(__file__).resolve().parents[1]
 #: The commands of the preparation, in the order of the documentation, and what the miniatures need besides.
@@ -37,6 +36,7 @@ ANSWERS = {"yes", "2"}
 SMALL = ("--max_steps", "2", "--dataloader_num_workers", "0", "--per_device_eval_batch_size", "4", "--logging_steps",
          "1", "--disable_tqdm", "true")
 DATA = ("data.image_size=32", "data.max_text_len=12")
+LAUNCHED = "ftfpt_base_snlive"  # with Paddle's own launcher and two processes
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +106,7 @@ def model_settings(folder: Path) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def miniature(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def miniature(warm_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Arrow files, tokenizer and towers, and a model that the real pre-training script trained from the towers."""
     folder = tmp_path_factory.mktemp("end_to_end")
     write_raw_data(folder / "raw")
@@ -118,12 +118,12 @@ def miniature(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                     "--vocab_size", "300"]) == 0
     write_probes(folder / "data")
     (folder / "sizes.json").write_text(json.dumps(write_towers(folder)))
-    with warm_python(folder):
-        launch("pre_train", folder, "--batch_size", "8", OUTPUT="pretrain", IMAGE_TOWER="clip", TEXT_TOWER="roberta",
-               settings=model_settings(folder))
-        found = metrics(folder / "pretrain", "train", "eval")
-        assert found["eval_the_metric"] == pytest.approx(found["eval_mlm_accuracy"] + found["eval_itm_accuracy"])
-        yield folder
+    (folder / "python").symlink_to(warm_python)
+    launch("pre_train", folder, "--batch_size", "8", OUTPUT="pretrain", IMAGE_TOWER="clip", TEXT_TOWER="roberta",
+           settings=model_settings(folder))
+    found = metrics(folder / "pretrain", "train", "eval")
+    assert found["eval_the_metric"] == pytest.approx(found["eval_mlm_accuracy"] + found["eval_itm_accuracy"])
+    return folder
 
 
 def check_submission(file: Path) -> None:
@@ -149,7 +149,9 @@ def check_classes(file: Path, texts: list[str], identifiers: list[str]) -> None:
 ])
 def test_fine_tuning(miniature: Path, script: str, selected: str, file: str, settings: tuple[str, ...],
                      processes: str) -> None:
-    launch(script, miniature, "--batch_size", "4", settings=settings, CHECKPOINT="pretrain", NPROC=processes)
+    python = sys.executable if script == LAUNCHED else str(miniature / "python")
+    launch(script, miniature, "--batch_size", "4", settings=settings, CHECKPOINT="pretrain", NPROC=processes,
+           PYTHON=python)
     output = miniature / "output" / script
     found = metrics(output, "train", "eval", "test")
     if selected:

@@ -14,10 +14,10 @@ SKIPPED = ("bf16_O1", "bf16_O2", "fp16_O1", "fp16_O2", "bf16_recompute")
 
 
 @pytest.mark.slow
-def test_dry_run(tmp_path: Path) -> None:
+def test_dry_run(warm_python: Path, tmp_path: Path) -> None:
     """What needs no GPU passes, the rest is skipped, and the report says so."""
     done = subprocess.run(["bash", "scripts/gpu_check.sh", str(tmp_path)], cwd=ROOT, capture_output=True, text=True,
-                          timeout=900, check=False, env=os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"})
+                          timeout=900, check=False, env=os.environ | {"PYTHON": str(warm_python)})
     report = (tmp_path / "report.md").read_text()
     assert done.returncode == 0, report
     for name in SKIPPED:

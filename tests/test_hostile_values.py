@@ -10,7 +10,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,8 +161,8 @@ def test_weights_for_another_size_are_refused_before_the_model_is_made() -> None
     ("-m", "bridgetower.preparation", "tokenizer", "--source", "x", "--output", "{out}", "--vocab_size", "-1"),
     ("-m", "bridgetower.report", "nowhere"), ("-m", "bridgetower", "ask", "nowhere", "x.png", "why?", "--top", "1e9"),
 ], ids=lambda words: "_".join(words[:3]))
-def test_whole_programs(words: tuple[str, ...], tmp_path: Path) -> None:
-    command = [sys.executable, *(word.format(out=tmp_path / "out") for word in words)]
+def test_whole_programs(words: tuple[str, ...], warm_python: Path, tmp_path: Path) -> None:
+    command = [warm_python, *(word.format(out=tmp_path / "out") for word in words)]
     path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120,
                           env={**os.environ, "PYTHONPATH": path})

@@ -121,7 +121,7 @@ def test_processes_end_together(tmp_path: Path, status: int) -> None:
     """Nothing that fails after the work is done makes a failed job of it; an error stays one."""
     script, late = tmp_path / "script.py", tmp_path / "late"
     script.write_text(LEAVING)
-    done = launch(tmp_path / "log", script, late, status)
+    done = launch(sys.executable, tmp_path / "log", script, late, status)
     assert (done.returncode == 0) == (status == 0), rank_logs(tmp_path / "log")
     assert late.exists() or status
 

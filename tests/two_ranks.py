@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,9 +34,14 @@ def ended_after(seconds: float, *processes: subprocess.Popen[str]) -> Iterator[N
             timer.cancel()
 
 
-def launch(log_dir: Path, script: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run `script` through Paddle's launcher on two CPU processes with one thread each; logs go to `log_dir`."""
-    command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", log_dir,
+def launch(python: Path | str, log_dir: Path, script: Path, *arguments: object, processes: int = 2
+           ) -> subprocess.CompletedProcess[str]:
+    """Run `script` on CPU processes with one thread each; logs go to `log_dir`.
+
+    Args:
+        python: the fixture `warm_python`, or `sys.executable` for Paddle's own launcher and fresh processes.
+    """
+    command = [python, "-m", "paddle.distributed.launch", "--nproc_per_node", processes, "--log_dir", log_dir,
                "--master", f"127.0.0.1:{free_port()}", script, *arguments]
     paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
     # An empty list of devices, which the tests set, confuses the launcher.

@@ -231,13 +231,13 @@ class TestBadInput:
         assert "holds other files and no export.json" in capsys.readouterr().err
 
     @pytest.mark.slow
-    def test_terminated(self, sources: dict[str, Path], tmp_path: Path) -> None:
+    def test_terminated(self, sources: dict[str, Path], warm_python: Path, tmp_path: Path) -> None:
         """A process that is told to stop while it writes removes what it has written."""
         code = ("import os, signal, export\nfrom bridgetower.export import exporter\n"
                 "exporter.make_parts = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
                 f"raise SystemExit(export.main([{str(sources['itm'])!r}, '--output', {str(tmp_path / 'new')!r}]))")
         root = Path(__file__).parents[2]
-        done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=240)
+        done = subprocess.run([warm_python, "-c", code], cwd=root, capture_output=True, text=True, timeout=240)
         assert done.returncode == 130 and done.stderr.endswith("export.py: interrupted, nothing written\n")
         assert not list(tmp_path.iterdir())
 

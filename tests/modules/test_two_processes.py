@@ -3,49 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.two_ranks import ended_after
-
-ROOT = Path(__file__).parents[2]
-MODULE = "tests.modules.two_processes"
+from tests.two_ranks import ROOT, launch, rank_logs
 
 
-def compute(folder: Path, processes: int) -> dict[str, Any]:
+def compute(python: Path, folder: Path, processes: int) -> dict[str, Any]:
     """The results of all cases, computed by so many processes."""
     output = folder / f"{processes}.json"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    endpoints = [f"127.0.0.1:{port + index}" for index in range(processes)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
-                                "PADDLE_DISTRI_BACKEND": "gloo", "PADDLE_MASTER": endpoints[0],
-                                "PADDLE_TRAINERS_NUM": str(processes),
-                                "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints)}
-    running = [subprocess.Popen([sys.executable, "-m", MODULE, str(output)], cwd=folder, env=environment | {
-        "PADDLE_TRAINER_ID": str(index), "PADDLE_CURRENT_ENDPOINT": endpoints[index]}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for index in range(processes)]
-    with ended_after(240, *running):
-        logs = [process.communicate()[0] for process in running]
-    assert all(process.returncode == 0 for process in running), "\n".join(logs)
+    done = launch(python, folder / "log", ROOT / "tests/modules/two_processes.py", output, processes=processes)
+    assert done.returncode == 0, rank_logs(folder / "log") + done.stderr
     result = json.loads(output.read_text())
     assert result["processes"] == processes
     return result
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Of one process and of two; starting a process takes longer than all cases together."""
+def results(warm_python: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of one process and of two."""
     folder = tmp_path_factory.mktemp("processes")
-    return compute(folder, 1), compute(folder, 2)
+    return compute(warm_python, folder, 1), compute(warm_python, folder, 2)
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def watched(self, *args, **kwargs):
 
 trainer_util.BridgeTowerTrainer.__init__ = watched
 status = train.main(sys.argv[1:])
-print(json.dumps({"status": status, "resident": Sampler.resident, "modules": sorted(sys.modules)}))
+print(json.dumps({"status": status, "resident": Sampler.resident}))
 """
 
 #: Opens the captions of a folder, reads one sample, and prints what that added to the process's own memory.
@@ -67,24 +67,23 @@ print(json.dumps({"own": own_memory() - before, "arrow": pa.total_allocated_byte
 """
 
 
-def last_line(script: str, *words: str, timeout: int = 600) -> Any:
-    """Run a script of this module and read the JSON that it prints last."""
-    run = subprocess.run([sys.executable, "-c", script, *words], cwd=ROOT, capture_output=True, text=True,
-                         timeout=timeout, env={**os.environ, "PYTHONPATH": str(ROOT)})
+def last_line(python: Path | str, *words: str, timeout: int = 600) -> Any:
+    """Run an interpreter and read the JSON that it prints last."""
+    run = subprocess.run([python, *words], cwd=ROOT, capture_output=True, text=True, timeout=timeout,
+                         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"})
     assert run.returncode == 0, run.stderr[-3000:]
     return json.loads(run.stdout.splitlines()[-1])
 
 
 @linux
 @pytest.mark.slow
-def test_a_long_run_does_not_grow(tmp_path: Path) -> None:
+def test_a_long_run_does_not_grow(warm_python: Path, tmp_path: Path) -> None:
     folder = write_miniature(tmp_path)
     experiment = write_experiment(
         folder, "long", {"name": "vqa", "num_labels": 6}, max_steps=300, dataloader_num_workers=1, logging_steps=50,
-        per_device_train_batch_size=1,
-        evaluation_strategy="steps", eval_steps=140)
-    found = last_line(TRAIN, "--config_name", str(experiment), "--data_root", str(folder / "data"), "--output_dir",
-                      str(folder / "run"), "--do_train", "--device", "cpu")
+        per_device_train_batch_size=1, evaluation_strategy="steps", eval_steps=140)
+    found = last_line(warm_python, "-c", TRAIN, "--config_name", str(experiment), "--data_root", str(folder / "data"),
+                      "--output_dir", str(folder / "run"), "--do_train", "--device", "cpu")
     assert found["status"] == 0 and len(found["resident"]) == 300
     lines = (json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines())
     assert [line["global_step"] for line in lines if "eval_the_metric" in line][:2] == [140, 280]
@@ -103,7 +102,7 @@ def test_a_table_is_mapped_and_not_loaded(tmp_path: Path) -> None:
         for _ in range(10):
             writer.write_batch(pa.RecordBatch.from_pylist([row] * 20, schema=CAPTIONS))
     assert file.stat().st_size > 200e6
-    found = last_line(READ, str(tmp_path / "data"))
+    found = last_line(sys.executable, "-c", READ, str(tmp_path / "data"))
     assert found["samples"] == 400 and found["shape"] == [3, 32, 32]
     assert found["arrow"] < 1e6
     assert found["own"] < 10e6, f"{found['own'] / 1e6:.1f} MB for one sample of a file of 210 MB"
@@ -132,9 +131,6 @@ def test_methods_need_less_or_more() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["pooled", "dropout", "deep", "recompute", "weights"])
-def test_computed_peaks_are_those_of_small_trainings(case: str) -> None:
-    run = subprocess.run([sys.executable, "-m", "tests.training.memory_peak", case], cwd=ROOT, capture_output=True,
-                         text=True, timeout=300, env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"})
-    assert run.returncode == 0, run.stderr[-3000:]
-    found = json.loads(run.stdout.splitlines()[-1])
+def test_computed_peaks_are_those_of_small_trainings(warm_python: Path, case: str) -> None:
+    found = last_line(warm_python, "-m", "tests.training.memory_peak", case, timeout=300)
     assert found["computed"] == pytest.approx(found["measured"], rel=0.1), found

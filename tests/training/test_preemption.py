@@ -8,7 +8,6 @@ import pickle
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from bridgetower.training.preemption import PREEMPTED, Preemption
 from bridgetower.training.trainer import BridgeTowerTrainer
 from tests.miniature import write_experiment
 from tests.two_ranks import ROOT, launch, rank_logs
+from tests.warm_python import STATUSES
 
 VQA = {"name": "vqa"}
 pytestmark = pytest.mark.usefixtures("untuned")
@@ -213,23 +213,40 @@ def test_no_room_for_the_trained_model(run: Any, tmp_path: Path, capsys: pytest.
     assert "metrics.jsonl is no regular file; remove it" in capsys.readouterr().err.splitlines()[-1]
 
 
+#: Trains with the words after the first, which is the step at which the second of two processes gets a signal.
+SIGNALLED = """
+import os, signal, sys
+from bridgetower.training.preemption import Preemption
+from bridgetower.training.run import run_program
+
+step, plain = int(sys.argv.pop(1)), Preemption.on_step_end
+
+def on_step_end(self, args, state, control, **kwargs):
+    if os.environ["PADDLE_TRAINER_ID"] == "1" and state.global_step == step:
+        os.kill(os.getpid(), signal.SIGTERM)
+    plain(self, args, state, control, **kwargs)
+
+Preemption.on_step_end = on_step_end
+run_program()
+"""
+
+
 @pytest.mark.slow
-def test_two_processes_are_preempted_ten_times(mini: Path, tmp_path: Path) -> None:
+def test_two_processes_are_preempted_ten_times(mini: Path, warm_python: Path, tmp_path: Path) -> None:
     """One of two processes gets the signal, at another step each time; both save and end together."""
     config = write_experiment(mini, tmp_path.name, VQA, max_steps=11)
-    flags = ["--config_name", config, "--data_root", mini / "data", "--device", "cpu", "--do_train", "--batch_size",
-             "8", "--per_device_train_batch_size", "4", "--resume_from_checkpoint", "auto"]
-    whole, out = ([*map(str, flags), "--output_dir", str(tmp_path / name)] for name in ("whole", "out"))
-    runs = [{"argv": whole, "stop_at": None}, *({"argv": out, "stop_at": step} for step in range(1, 11)),
-            {"argv": out, "stop_at": None}]
-    (tmp_path / "runs.json").write_text(json.dumps(runs))
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.forked_ranks", str(tmp_path / "log"), str(tmp_path / "runs.json")], cwd=ROOT,
-        capture_output=True, text=True, timeout=600, env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr
-    statuses = json.loads(done.stdout.splitlines()[-1])
-    assert statuses == [[0, 0], *[[PREEMPTED, PREEMPTED]] * 10, [0, 0]], rank_logs(tmp_path / "log")
+    (tmp_path / "signalled.py").write_text(SIGNALLED)
+
+    def statuses(output: Path, step: int) -> list[int]:
+        launch(warm_python, tmp_path / "log", tmp_path / "signalled.py", step, "--config_name", config, "--data_root",
+               mini / "data", "--device", "cpu", "--do_train", "--batch_size", "8", "--per_device_train_batch_size",
+               "4", "--resume_from_checkpoint", "auto", "--output_dir", output)
+        return json.loads((tmp_path / "log" / STATUSES).read_text())
+
+    assert statuses(tmp_path / "whole", 0) == [0, 0], rank_logs(tmp_path / "log")
+    for step in range(1, 11):
+        assert statuses(tmp_path / "out", step) == [PREEMPTED, PREEMPTED], rank_logs(tmp_path / "log")
+    assert statuses(tmp_path / "out", 0) == [0, 0], rank_logs(tmp_path / "log")
     assert newest_checkpoint(tmp_path / "out") == tmp_path / "out" / "checkpoint-10"
     assert_same_weights(tmp_path / "whole", tmp_path / "out")
 
@@ -247,7 +264,8 @@ Preemption.on_step_begin = lambda self, args, state, control, **_: self._handle(
 from bridgetower.training.run import run_program
 run_program()
 """)
-    done = launch(tmp_path / "log", script, "--config_name", config, "--data_root", mini / "data", "--device", "cpu",
-                  "--do_train", "--per_device_train_batch_size", "4", "--output_dir", tmp_path / "out")
+    done = launch(sys.executable, tmp_path / "log", script, "--config_name", config, "--data_root", mini / "data",
+                  "--device", "cpu", "--do_train", "--per_device_train_batch_size", "4", "--output_dir",
+                  tmp_path / "out")
     assert done.returncode == PREEMPTED, rank_logs(tmp_path / "log")
     assert newest_checkpoint(tmp_path / "out") == tmp_path / "out" / "checkpoint-1"

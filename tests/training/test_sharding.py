@@ -68,7 +68,7 @@ def test_one_line_at_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.mark.slow
 @pytest.mark.parametrize("per_device", [4, 2], ids=["whole", "accumulated"])
 @pytest.mark.usefixtures("untuned")
-def test_stage_1_gives_what_one_process_gives(tmp_path: Path, per_device: int) -> None:
+def test_stage_1_gives_what_one_process_gives(warm_python: Path, tmp_path: Path, per_device: int) -> None:
     """With three rates, decay and clipping, so that a lost group, or a norm of a part only, would show."""
     rates = {"learning_rate": 0.003, "lr_mult_head": 3, "lr_mult_cross_modal": 2}
     # Adam divides by the size of a gradient: with a small epsilon, noise in one that is almost zero would be a step.
@@ -79,7 +79,7 @@ def test_stage_1_gives_what_one_process_gives(tmp_path: Path, per_device: int) -
     with unique_name.guard():
         assert train.main(flags(config, tmp_path / "one", "--per_device_train_batch_size", "8")) == 0
     sharded = flags(config, tmp_path / "two", "--per_device_train_batch_size", str(per_device), "--sharding", "stage1")
-    done = launch(tmp_path / "log", ROOT / "train.py", *sharded)
+    done = launch(warm_python, tmp_path / "log", ROOT / "train.py", *sharded)
     assert done.returncode == 0, rank_logs(tmp_path / "log")
     whole = losses(tmp_path / "two")
     np.testing.assert_allclose(whole, losses(tmp_path / "one"), rtol=2e-4)
@@ -94,19 +94,20 @@ def test_stage_1_gives_what_one_process_gives(tmp_path: Path, per_device: int) -
     assert len(moments[0] | moments[1]) == len(expected)
 
     if per_device == 4:
-        done = launch(tmp_path / "log", ROOT / "train.py", *sharded, "--resume_from_checkpoint", checkpoint)
+        done = launch(warm_python, tmp_path / "log", ROOT / "train.py", *sharded, "--resume_from_checkpoint",
+                      checkpoint)
         assert done.returncode == 0, rank_logs(tmp_path / "log")
         np.testing.assert_allclose(losses(tmp_path / "two"), whole, rtol=1e-6)
 
 
 @pytest.mark.slow
-def test_what_cannot_be_sharded_ends_all_processes_with_one_line(tmp_path: Path) -> None:
+def test_what_cannot_be_sharded_ends_all_processes_with_one_line(warm_python: Path, tmp_path: Path) -> None:
     config = write_experiment(write_miniature(tmp_path), "vqa", {"name": "vqa"}, max_steps=1)
     arguments = flags(config, tmp_path / "out", "--per_device_train_batch_size", "4")
     for more, message in ((("--sharding", "stage2"), "--sharding stage2: Paddle shards gradients on GPUs only"),
                           (("--sharding", "stage1", "--sharding_parallel_degree", "3"),
                            "--sharding_parallel_degree 3 does not divide the 2 devices")):
-        done = launch(tmp_path / "log", ROOT / "train.py", *arguments, *more)
+        done = launch(warm_python, tmp_path / "log", ROOT / "train.py", *arguments, *more)
         log = rank_logs(tmp_path / "log")
         assert done.returncode != 0 and f"train.py: error: {message}" in log and not has_traceback(log)
         assert not (tmp_path / "out").exists()

@@ -7,8 +7,8 @@ import os
 import pickle
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,10 @@ def run(config: Path, output: Path, *flags: str, data: Path | None = None) -> in
                            str(data or config.parent / "data"), *flags])
 
 
-def run_process(config: Path, output: Path, *flags: str, data: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run_process(python: Path, config: Path, output: Path, *flags: str, data: Path | None = None
+                ) -> subprocess.CompletedProcess[str]:
     """A process of its own, which loader processes need: they are forked, and pytest has threads."""
-    command = [sys.executable, str(ROOT / "train.py"), "--config_name", config, "--output_dir", output, "--data_root",
+    command = [python, ROOT / "train.py", "--config_name", config, "--output_dir", output, "--data_root",
                data or config.parent / "data", *flags]
     return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, check=False)
 
@@ -224,10 +225,10 @@ def test_resuming_changes_nothing(experiment: Any, tmp_path: Path, model: Any, s
 
 
 @pytest.mark.slow
-def test_resuming_with_loader_processes(experiment: Any, tmp_path: Path) -> None:
+def test_resuming_with_loader_processes(experiment: Any, warm_python: Path, tmp_path: Path) -> None:
     config = experiment({"name": "pretrain", "objectives": ["mlm", "itm"]}, model=DROPOUT, max_steps=5,
                         dataloader_num_workers=2)
-    resume_and_compare(run_process, config, tmp_path / "out", 2)
+    resume_and_compare(partial(run_process, warm_python), config, tmp_path / "out", 2)
 
 
 def test_skipped_batches_are_not_read(experiment: Any, mini: Path, tmp_path: Path,
@@ -299,13 +300,14 @@ def test_unreadable_images_are_skipped_in_training_up_to_a_limit(experiment: Any
 
 
 @pytest.mark.slow
-def test_unreadable_images_in_loader_processes(experiment: Any, trained: Path, tmp_path: Path) -> None:
+def test_unreadable_images_in_loader_processes(experiment: Any, trained: Path, warm_python: Path, tmp_path: Path
+                                               ) -> None:
     write_tables(tmp_path / "train", b"no picture", "train")
     write_tables(tmp_path / "test", b"no picture", "test")
     config = experiment(VQA, num_train_epochs=2, dataloader_num_workers=2)
-    done = run_process(config, tmp_path / "out", "--do_train", data=tmp_path / "train")
+    done = run_process(warm_python, config, tmp_path / "out", "--do_train", data=tmp_path / "train")
     assert done.returncode == 0 and "1 unreadable images were skipped" in done.stderr
-    done = run_process(config, tmp_path / "out", "--do_eval", "--checkpoint_path", str(trained),
+    done = run_process(warm_python, config, tmp_path / "out", "--do_eval", "--checkpoint_path", str(trained),
                        data=tmp_path / "test")
     assert done.returncode == 2
     assert f"error: {tmp_path / 'test' / 'easy_vqa_test.arrow'} row 0" in done.stderr.splitlines()[-1]
