@@ -54,7 +54,7 @@ def main() -> None:
               "attention_mask": paddle.ones([batch, LENGTH], "int64"),
               "pixel_values": paddle.to_tensor(draw.standard_normal((batch, 3, 80, 80)).astype(np.float32)),
               "labels": paddle.to_tensor(draw.random((batch, LABELS)).astype(np.float32))}
-    for _ in range(3):
+    for _ in range(2):
         core.host_memory_stat_reset_peak_value("Allocated", 0)
         model(**inputs).loss.backward()
         optimizer.step()

@@ -16,7 +16,7 @@ import pytest
 from bridgetower import BridgeTowerConfig
 from bridgetower.preparation.schemas import CAPTIONS
 from bridgetower.training.memory import Method, Passes, kept_activations, need_of
-from tests.miniature import write_experiment, write_miniature
+from tests.miniature import MODEL, write_experiment, write_miniature
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,8 +79,10 @@ def last_line(python: Path | str, *words: str, timeout: int = 600) -> Any:
 @pytest.mark.slow
 def test_a_long_run_does_not_grow(warm_python: Path, tmp_path: Path) -> None:
     folder = write_miniature(tmp_path)
+    shallow = {**MODEL, "num_hidden_layers": 1} | {
+        name: {**MODEL[name], "num_hidden_layers": 1} for name in ("text_config", "vision_config")}
     experiment = write_experiment(
-        folder, "long", {"name": "vqa", "num_labels": 6}, max_steps=300, dataloader_num_workers=1, logging_steps=50,
+        folder, "long", {"name": "vqa", "num_labels": 6}, shallow, max_steps=300, dataloader_num_workers=1, logging_steps=50,
         per_device_train_batch_size=1, evaluation_strategy="steps", eval_steps=140)
     found = last_line(warm_python, "-c", TRAIN, "--config_name", str(experiment), "--data_root", str(folder / "data"),
                       "--output_dir", str(folder / "run"), "--do_train", "--device", "cpu")
