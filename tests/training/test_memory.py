@@ -82,8 +82,8 @@ def test_a_long_run_does_not_grow(warm_python: Path, tmp_path: Path) -> None:
     shallow = {**MODEL, "num_hidden_layers": 1} | {
         name: {**MODEL[name], "num_hidden_layers": 1} for name in ("text_config", "vision_config")}
     experiment = write_experiment(
-        folder, "long", {"name": "vqa", "num_labels": 6}, shallow, max_steps=300, dataloader_num_workers=1, logging_steps=50,
-        per_device_train_batch_size=1, evaluation_strategy="steps", eval_steps=140)
+        folder, "long", {"name": "vqa", "num_labels": 6}, shallow, max_steps=300, dataloader_num_workers=1,
+        logging_steps=50, per_device_train_batch_size=1, evaluation_strategy="steps", eval_steps=140)
     found = last_line(warm_python, "-c", TRAIN, "--config_name", str(experiment), "--data_root", str(folder / "data"),
                       "--output_dir", str(folder / "run"), "--do_train", "--device", "cpu")
     assert found["status"] == 0 and len(found["resident"]) == 300
