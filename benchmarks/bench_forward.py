@@ -15,39 +15,17 @@ no int8 for this port; its float32 is the peer of those rows.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from engine_rows import TOLERANCE, Rows, engine_rows, export, tolerances, torch_rows
 from side_by_side import arguments, compare, random_pairs, report
 
-from bridgetower.export.engines import ENGINES, EngineSettings
-from bridgetower.export.engines.interface import Precision
-from bridgetower.export.manifest import FORMATS
-
-ROOT = Path(__file__).resolve().parents[1]
 TARGET = 1.2
-#: Two float32 implementations sum in different orders; the largest entries are near 6. Bfloat16 has three digits, and
-#: 8-bit weights say little where all weights are random.
-TOLERANCE = {"float32": 2e-4, "bfloat16": 0.1, "int8": 1.0}
-#: Engine and precision of each row, by its name.
-Rows = Mapping[str, tuple[str, Precision]]
-
-
-def engine_rows(folder: Path, threads: int) -> Rows:
-    """What can run on this machine."""
-    rows = {}
-    for name, engine in ENGINES.items():
-        for precision in engine.formats:
-            if engine.obstacle(EngineSettings(folder, tuple(FORMATS), precision, "cpu", threads, True)) is None:
-                rows[f"ITM, {name}, {precision}"] = name, precision
-    return rows
 
 
 def _flat(*arrays: Any) -> np.ndarray:
@@ -92,7 +70,7 @@ def ours(threads: int, folder: Path, rows: Rows) -> dict[str, Callable[[], np.nd
 def peer(threads: int, folder: Path, rows: Rows) -> dict[str, Callable[[], np.ndarray]]:
     """Cases of the port."""
     import torch
-    from hf_peer import bfloat16, compiled, fastest, load
+    from hf_peer import compiled, load
 
     model = load(folder, "PortForPreTraining", threads)
     batch = {name: torch.from_numpy(value) for name, value in random_pairs().items()}
@@ -106,22 +84,10 @@ def peer(threads: int, folder: Path, rows: Rows) -> dict[str, Callable[[], np.nd
         return torch.inference_mode()(lambda: model.itm_score(base(**batch).pooler_output).float().numpy())
 
     ways = {"eager": scores(model.bridgetower), "torch.compile": scores(compiled(model.bridgetower))}
-    itm = fastest(ways)
-    low = itm
-    if any(precision == "bfloat16" for _, precision in rows.values()):
-        low = fastest({f"{name}, autocast": bfloat16(way) for name, way in ways.items()})
     mlm = torch.inference_mode()(lambda: model.mlm_score(model.bridgetower(**batch).text_features).numpy())
-    return {"ITM": itm, "MLM": mlm, "features": features,
-            **{case: low if precision == "bfloat16" else itm for case, (_, precision) in rows.items()}}
-
-
-def _export(folder: Path) -> None:
-    """Export for ITM in all formats, with a tokenizer that fits the vocabulary: only its size matters here."""
-    words = ["<s>", "<pad>", "</s>", "<unk>", *(f"word{number}" for number in range(50260)), "<mask>"]
-    (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    subprocess.run([sys.executable, str(ROOT / "export.py"), str(folder), "--task", "itm", "--output",
-                    str(folder / "static"), "--format", *FORMATS], check=True, capture_output=True)
+    by_engine = torch_rows(rows, ways)
+    exact = next(by_engine[case] for case, (_, precision) in rows.items() if precision == "float32")
+    return {"ITM": exact, "MLM": mlm, "features": features, **by_engine}
 
 
 def main() -> None:
@@ -132,10 +98,9 @@ def main() -> None:
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         make_checkpoint(folder, "PortForPreTraining", tie_word_embeddings=False)
-        _export(folder)
-        rows = engine_rows(folder / "static", args.threads)
-        tolerance = {case: TOLERANCE["float32"] for case in ("ITM", "MLM", "features")}
-        tolerance |= {case: TOLERANCE[precision] for case, (_, precision) in rows.items()}
+        export(folder, "itm", folder / "static")
+        rows = engine_rows("ITM", folder / "static", args.threads)
+        tolerance = dict.fromkeys(("ITM", "MLM", "features"), TOLERANCE["float32"]) | tolerances(rows)
         comparisons = compare(ours, peer, args, tolerance=tolerance, folder=folder, rows=rows)
     report("Forward pass, base, 4 pairs", comparisons, args, TARGET)
 

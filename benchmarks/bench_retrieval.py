@@ -14,6 +14,11 @@ Width and depth are those of the base model. Images have 160 pixels, because at 
 an hour on two cores; `--image_size 288` measures that. Float32, random weights, equal on both sides; all scores are
 compared. Images and texts come as batches in memory: neither side decodes or tokenizes. One timed run of each
 gallery, the smallest first.
+
+The rows of engines do the same on the smallest gallery with what `export.py` writes, in every engine and precision
+that can run here; a pair that both directions pick is scored once. In bfloat16 the peer runs under autocast; the peer
+of int8 is float32. Scores are compared in float32 only: less exact vectors pick other candidates. The peer is not
+compiled, since its candidates come one row at a time.
 """
 
 from __future__ import annotations
@@ -21,10 +26,12 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from engine_rows import Rows, engine_rows, export
 from side_by_side import Comparison, arguments, compare, report
 
 TARGET = 1.3
@@ -56,7 +63,7 @@ def case_name(images: int) -> str:
     return f"{images} images x {images * TEXTS_PER_IMAGE} texts"
 
 
-def ours(threads: int, folder: Path, sizes: Sequence[int], candidates: int, image_size: int, padding: str
+def ours(threads: int, folder: Path, sizes: Sequence[int], candidates: int, image_size: int, padding: str, rows: Rows
          ) -> dict[str, Callable[[], np.ndarray]]:
     """Retrieval as the library runs it."""
     from bridgetower.runtime import set_cpu_threads, tune_cpu
@@ -65,14 +72,11 @@ def ours(threads: int, folder: Path, sizes: Sequence[int], candidates: int, imag
     import paddle
 
     from bridgetower import BridgeTowerForContrastiveRetrieval
+    from bridgetower.export import BridgeTowerPredictor
     from bridgetower.tasks.retrieval import retrieve
 
     set_cpu_threads(threads)
-    model = BridgeTowerForContrastiveRetrieval.from_pretrained(folder, contrastive_hidden_size=ITC_WIDTH)
-    for side, head in enumerate((model.itc_text_head, model.itc_image_head)):
-        weights = itc_weights(side)
-        head.weight.set_value(weights["weight"].T)
-        head.bias.set_value(weights["bias"])
+    model = BridgeTowerForContrastiveRetrieval.from_pretrained(folder / "retrieval")
 
     def batches(**columns: np.ndarray) -> list[dict[str, paddle.Tensor]]:
         """As the loader makes them: texts no longer than the longest of their batch."""
@@ -93,14 +97,36 @@ def ours(threads: int, folder: Path, sizes: Sequence[int], candidates: int, imag
         return lambda: retrieve(model, pictures, texts, candidates).scores
 
     run(1)()  # warm-up
-    return {case_name(images): run(images) for images in sizes}
+    smallest = gallery(min(sizes), image_size)
+    return {case_name(images): run(images) for images in sizes} | {
+        case: partial(_engine_scores, BridgeTowerPredictor(folder / "static", engine, precision, "cpu", threads),
+                      smallest, candidates)
+        for case, (engine, precision) in rows.items()}
 
 
-def peer(threads: int, folder: Path, sizes: Sequence[int], candidates: int, image_size: int, padding: str
+def _engine_scores(predictor: Any, data: dict[str, np.ndarray], candidates: int) -> np.ndarray:
+    """(M, T) scores of the candidates of both directions by an exported folder; NOT_SCORED elsewhere."""
+    longest = data["attention_mask"].sum(axis=1).max()
+    texts = predictor.encode_text(data["input_ids"][:, :longest], data["attention_mask"][:, :longest])
+    images = predictor.encode_image(data["pixel_values"])
+    similarity = images.vectors @ texts.vectors.T
+    scores = np.full(similarity.shape, NOT_SCORED, np.float32)
+    chosen = np.zeros(similarity.shape, bool)
+    for axis in (0, 1):
+        best = np.argsort(-similarity, axis=axis).take(np.arange(min(candidates, similarity.shape[axis])), axis=axis)
+        np.put_along_axis(chosen, best, True, axis)
+    pairs = np.argwhere(chosen)
+    for start in range(0, len(pairs), BATCH):
+        rows, columns = pairs[start:start + BATCH].T
+        scores[rows, columns] = predictor.fuse(texts.take(columns), images.take(rows))
+    return scores
+
+
+def peer(threads: int, folder: Path, sizes: Sequence[int], candidates: int, image_size: int, padding: str, rows: Rows
          ) -> dict[str, Callable[[], np.ndarray]]:
     """Retrieval as the original runs it."""
     import torch
-    from hf_peer import load
+    from hf_peer import bfloat16, load
 
     model = load(folder, "BridgeTowerForImageAndTextRetrieval", threads)
     heads = [torch.nn.Linear(WIDTH, ITC_WIDTH), torch.nn.Linear(WIDTH, ITC_WIDTH)]
@@ -115,7 +141,9 @@ def peer(threads: int, folder: Path, sizes: Sequence[int], candidates: int, imag
         return lambda: _rerank(model, heads, data, candidates)
 
     run(1)()  # warm-up
-    return {case_name(images): run(images) for images in sizes}
+    exact, low = run(min(sizes)), bfloat16(run(min(sizes)))
+    return {case_name(images): run(images) for images in sizes} | {
+        case: low if precision == "bfloat16" else exact for case, (_, precision) in rows.items()}
 
 
 def _rerank(model: Any, heads: Sequence[Any], data: dict[str, Any], candidates: int) -> np.ndarray:
@@ -130,7 +158,7 @@ def _rerank(model: Any, heads: Sequence[Any], data: dict[str, Any], candidates: 
         image, image_vectors = _in_batches(lambda part: _image_states(base, heads[1], data["pixel_values"][part]),
                                            len(data["pixel_values"]))
         similarity = image_vectors @ text_vectors.T
-        scores = torch.full((2, *similarity.shape), NOT_SCORED)
+        scores = torch.full((2, *similarity.shape), NOT_SCORED, dtype=torch.float32)
         for row, best in enumerate(similarity.topk(min(candidates, similarity.shape[1]), dim=1).indices):
             own = image[:, row:row + 1].expand(-1, len(best), -1, -1)
             scores[0, row, best] = _match(model, text[:, best], own, mask[best])
@@ -187,17 +215,30 @@ def _match(model: Any, text_states: Any, image_states: Any, mask: Any) -> Any:
         text, image = (
             base.cross_modal_text_layers[level](text, image, attention_mask=mask, encoder_attention_mask=None)[0],
             base.cross_modal_image_layers[level](image, text, attention_mask=None, encoder_attention_mask=mask)[0])
-    return model.itm_score(base.get_cls_features(text, image))[:, 1]
+    return model.itm_score(base.get_cls_features(text, image))[:, 1].float()
 
 
 def print_growth(comparisons: Sequence[Comparison], args: argparse.Namespace) -> None:
     """How time grows with the gallery; the candidates of both directions are the pairs that the peer scores."""
     print("\n| gallery | candidates | ours, ms a candidate | peer, ms a candidate |\n| --- | --- | --- | --- |")
-    for images, one in zip(args.sizes, comparisons, strict=True):
+    for images, one in zip(args.sizes, comparisons, strict=False):  # the rows of engines follow
         texts = images * TEXTS_PER_IMAGE
         pairs = images * min(args.candidates, texts) + texts * min(args.candidates, images)
         cells = [f"{1000 * np.median(seconds) / pairs:.1f}" for seconds in (one.ours, one.peer)]
         print(f"| {one.case} | {pairs} | {cells[0]} | {cells[1]} |")
+
+
+def save_for_retrieval(folder: Path) -> None:
+    """Give the checkpoint its ITC heads, and export it."""
+    from bridgetower import BridgeTowerForContrastiveRetrieval
+
+    model = BridgeTowerForContrastiveRetrieval.from_pretrained(folder, contrastive_hidden_size=ITC_WIDTH)
+    for side, head in enumerate((model.itc_text_head, model.itc_image_head)):
+        weights = itc_weights(side)
+        head.weight.set_value(weights["weight"].T)
+        head.bias.set_value(weights["bias"])
+    model.save_pretrained(folder / "retrieval")
+    export(folder / "retrieval", "retrieval", folder / "static")
 
 
 def main() -> None:
@@ -213,8 +254,12 @@ def main() -> None:
         from hf_peer import make_checkpoint
 
         make_checkpoint(Path(name), "BridgeTowerForImageAndTextRetrieval", vision={"image_size": args.image_size})
-        comparisons = compare(ours, peer, args, warmup=0, tolerance=TOLERANCE, folder=Path(name), sizes=args.sizes,
-                              candidates=args.candidates, image_size=args.image_size, padding=args.padding)
+        save_for_retrieval(Path(name))
+        rows = engine_rows(case_name(min(args.sizes)), Path(name) / "static", args.threads)
+        tolerance = dict.fromkeys(map(case_name, args.sizes), TOLERANCE) | {
+            case: TOLERANCE if precision == "float32" else None for case, (_, precision) in rows.items()}
+        comparisons = compare(ours, peer, args, warmup=0, tolerance=tolerance, folder=Path(name), sizes=args.sizes,
+                              candidates=args.candidates, image_size=args.image_size, padding=args.padding, rows=rows)
     report(f"Retrieval, base, images of {args.image_size} pixels, {args.candidates} candidates", comparisons, args,
            TARGET)
     print_growth(comparisons, args)

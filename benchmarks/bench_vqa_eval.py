@@ -10,6 +10,10 @@ port with fused attention (see hf_peer.py) and a head of torch modules, under to
 and nothing else. `--padding longest` pads its questions as ours are.
 
 Float32, random weights, equal on both sides; the logits are compared. Images are in memory: neither side decodes.
+
+The rows of engines answer the questions with what `export.py` writes, an image at a time with all its questions, in
+every engine and precision that can run here. Their peer is the faster of the port and of the port through
+`torch.compile`, in bfloat16 under autocast; int8 is compared with float32.
 """
 
 from __future__ import annotations
@@ -17,11 +21,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from engine_rows import Rows, engine_rows, export, tolerances, torch_rows
 from side_by_side import arguments, compare, report
 
 ROOT = Path(__file__).parent.parent
@@ -68,7 +73,13 @@ def head_weights() -> dict[str, np.ndarray]:
             for name, shape in shapes.items()}
 
 
-def ours(threads: int, folder: Path, images: int, batch_size: int, padding: str) -> dict[str, Callable[[], np.ndarray]]:
+def case_name(images: int) -> str:
+    """What the evaluation is called in the table."""
+    return f"{images} images, {images * len(QUESTIONS)} questions"
+
+
+def ours(threads: int, folder: Path, images: int, batch_size: int, padding: str, rows: Rows
+         ) -> dict[str, Callable[[], np.ndarray]]:
     """Evaluation by the Trainer."""
     import sys
 
@@ -78,6 +89,7 @@ def ours(threads: int, folder: Path, images: int, batch_size: int, padding: str)
     shorten_paddlenlp_log()
     from bridgetower import BridgeTowerForQuestionAnswering
     from bridgetower.datasets import Collator
+    from bridgetower.export import BridgeTowerPredictor
     from bridgetower.tasks import get_task
 
     sys.path.insert(0, str(ROOT))
@@ -89,9 +101,7 @@ def ours(threads: int, folder: Path, images: int, batch_size: int, padding: str)
         "--do_eval", "--device", "cpu", "--per_device_eval_batch_size", str(batch_size), "--disable_tqdm", "true",
         "--dataloader_num_workers", "0"])
     gallery = Gallery(images)
-    model = BridgeTowerForQuestionAnswering.from_pretrained(folder, num_labels=NUM_ANSWERS)
-    for name, value in head_weights().items():
-        dict(model.classifier.named_parameters())[name].set_value(value)
+    model = BridgeTowerForQuestionAnswering.from_pretrained(folder / "vqa")
     logits: list[np.ndarray] = []
     model.register_forward_post_hook(lambda layer, inputs, output: logits.append(output.logits.numpy()))
     collator = Collator(gallery.tokenizer, MAX_TEXT_LEN, share_images=True, num_answers=NUM_ANSWERS)
@@ -103,7 +113,17 @@ def ours(threads: int, folder: Path, images: int, batch_size: int, padding: str)
         trainer.evaluate()
         return np.concatenate(logits)
 
-    return {f"{images} images, {images * len(QUESTIONS)} questions": evaluate}
+    return {case_name(images): evaluate, **{
+        case: partial(_answer, BridgeTowerPredictor(folder / "static", engine, precision, "cpu", threads), gallery)
+        for case, (engine, precision) in rows.items()}}
+
+
+def _answer(predictor: Any, gallery: Gallery) -> np.ndarray:
+    """Logits by an exported folder."""
+    ids = gallery.tokenizer.encode_texts(QUESTIONS, MAX_TEXT_LEN).ids
+    texts = predictor.encode_text(**gallery.tokenizer.pad_ids(ids, max(map(len, ids))))
+    return np.concatenate([predictor.fuse(texts, predictor.encode_image(image[None]))
+                           for image in gallery.pixel_values])
 
 
 def _questions(gallery: Gallery) -> Any:
@@ -125,10 +145,11 @@ def _questions(gallery: Gallery) -> Any:
     return Questions()
 
 
-def peer(threads: int, folder: Path, images: int, batch_size: int, padding: str) -> dict[str, Callable[[], np.ndarray]]:
+def peer(threads: int, folder: Path, images: int, batch_size: int, padding: str, rows: Rows
+         ) -> dict[str, Callable[[], np.ndarray]]:
     """The port, each question with its own image."""
     import torch
-    from hf_peer import load
+    from hf_peer import compiled, load
     from torch import nn
 
     gallery = Gallery(images)
@@ -141,16 +162,30 @@ def peer(threads: int, folder: Path, images: int, batch_size: int, padding: str)
     ids = gallery.tokenizer.encode_texts(QUESTIONS, MAX_TEXT_LEN).ids * images
     texts = gallery.tokenizer.pad_ids(ids, MAX_TEXT_LEN if padding == "max_length" else max(map(len, ids)))
     batch = {name: torch.from_numpy(value) for name, value in texts.items()}
-    pixels, rows = torch.from_numpy(gallery.pixel_values), torch.from_numpy(gallery.image_rows)
+    pixels, image_rows = torch.from_numpy(gallery.pixel_values), torch.from_numpy(gallery.image_rows)
 
     @torch.inference_mode()
-    def evaluate() -> np.ndarray:
-        logits = [head(model(**{name: value[part] for name, value in batch.items()},
-                             pixel_values=pixels[rows[part]]).pooler_output)
-                  for part in (slice(start, start + batch_size) for start in range(0, len(rows), batch_size))]
+    def evaluate(base: Any) -> np.ndarray:
+        logits = [head(base(**{name: value[part] for name, value in batch.items()},
+                            pixel_values=pixels[image_rows[part]]).pooler_output).float()
+                  for part in (slice(start, start + batch_size) for start in range(0, len(image_rows), batch_size))]
         return torch.cat(logits).numpy()
 
-    return {f"{images} images, {len(rows)} questions": evaluate}
+    ways = {"eager": partial(evaluate, model)}
+    if rows:
+        ways["torch.compile"] = partial(evaluate, compiled(model))
+    return {case_name(images): ways["eager"], **torch_rows(rows, ways)}
+
+
+def save_for_vqa(folder: Path) -> None:
+    """Give the checkpoint its classifier, and export it."""
+    from bridgetower import BridgeTowerForQuestionAnswering
+
+    model = BridgeTowerForQuestionAnswering.from_pretrained(folder, num_labels=NUM_ANSWERS)
+    for name, value in head_weights().items():
+        dict(model.classifier.named_parameters())[name].set_value(value)
+    model.save_pretrained(folder / "vqa")
+    export(folder / "vqa", "vqa", folder / "static")
 
 
 def main() -> None:
@@ -165,8 +200,11 @@ def main() -> None:
         from hf_peer import make_checkpoint
 
         make_checkpoint(Path(name), "BridgeTowerModel", vision={"image_size": IMAGE_SIZE, "patch_size": PATCH_SIZE})
-        comparisons = compare(ours, peer, args, tolerance=TOLERANCE, folder=Path(name), images=args.images,
-                              batch_size=args.batch_size, padding=args.padding)
+        save_for_vqa(Path(name))
+        rows = engine_rows("VQA", Path(name) / "static", args.threads)
+        comparisons = compare(ours, peer, args, tolerance={case_name(args.images): TOLERANCE} | tolerances(rows),
+                              folder=Path(name), images=args.images, batch_size=args.batch_size, padding=args.padding,
+                              rows=rows)
     report("VQA evaluation, base, images of 576 pixels", comparisons, args, TARGET)
 
 

@@ -120,7 +120,7 @@ class _Side:
 
 
 def compare(ours: Build, peer: Build, args: argparse.Namespace, warmup: int = 1,
-            tolerance: float | Mapping[str, float] | None = None, together: bool = True,
+            tolerance: float | Mapping[str, float | None] | None = None, together: bool = True,
             **settings: Any) -> list[Comparison]:
     """Run all cases of both sides in turn.
 
