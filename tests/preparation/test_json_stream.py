@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridgetower.preparation import PreparationError, json_stream
-from bridgetower.preparation.json_stream import read_json, read_json_lines, stream_array
+from bridgetower.preparation.json_stream import first_array, read_json, read_json_lines, stream_array
 
 VALUES = st.recursive(
     st.none()
@@ -80,6 +80,10 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
         ('{"wanted": [{"a": "' + "x" * 100_000 + r'\ud83d "}]}', r"\ud83d is half of a surrogate pair"),
         (r'{"wanted": [{"a": "\\\ude00"}]}', r"\ude00 is half of a surrogate pair"),
         ('{"wanted": [{"a": "\udcff"}]}', "line 1: not UTF-8; give its --encoding, such as cp1252, or convert"),
+        ('{"wanted": ' + "[" * 100_000, "nested more than 500 levels deep"),
+        ('{"wanted": ' * 100_000, "nested more than 500 levels deep"),
+        ('{"wanted": [{"a": "]]}" , "b": ' * 600, "nested more than 500 levels deep"),
+        ('{"other": ' + "9" * 10_000 + "}", "integer overflow"),
         ('{"wanted": [7]}', "element 0 of wanted is not an object with 'a'"),
     ],
 )
@@ -87,29 +91,44 @@ def test_errors_name_the_file_and_what_is_wrong(tmp_path: Path, text: str, messa
     path = tmp_path / "x.json"
     path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(PreparationError, match=r"x\.json") as error:
-        list(stream_array(path, "wanted", ("a",)))
+        list(stream_array(path, "wanted", {"a": object}))
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_fields_of_nested_lists_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text('[{"a": [{"b": 1}, {"c": 1}]}]')
-    assert len(list(stream_array(path, None, ("a",)))) == 1
-    with pytest.raises(PreparationError, match="element 0 of the array, a is not an object with 'b'"):
-        list(stream_array(path, None, ("a[].b",)))
+    assert len(list(stream_array(path, None, {"a": object}))) == 1
+    with pytest.raises(PreparationError, match=r"element 0 of the array, a\[1\] is not an object with 'b'"):
+        list(stream_array(path, None, {"a": [{"b": object}]}))
+
+
+@pytest.mark.parametrize("chunk", [7, 1 << 16])
+def test_brackets_in_texts_are_no_nesting(tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_stream, "CHUNK", chunk)
+    elements = [{"a": '[[ { \\" [, \\\\'}, {"a": [[], {}, [{}]]}] * 600
+    (tmp_path / "x.json").write_text(json.dumps(elements))
+    assert list(stream_array(tmp_path / "x.json")) == elements
+
+
+@pytest.mark.parametrize("text", ['{"a": ' + "9" * 10_000 + ', "b": []}', '{"a":' * 100_000])
+def test_a_search_for_the_first_array_survives_any_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(PreparationError, match=r"x\.json: not valid JSON"):
+        list(stream_array(tmp_path / "x.json", first_array(tmp_path / "x.json")))
 
 
 def test_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"a": 1}\n\n{"a": 2}\n')
-    assert [(where.rpartition(", ")[2], entry["a"]) for where, entry in read_json_lines(path, ("a",))] == [
+    assert [(where.rpartition(", ")[2], entry["a"]) for where, entry in read_json_lines(path, {"a": object})] == [
         ("line 1", 1),
         ("line 3", 2),
     ]
     for text, message in [("{", "line 1: not valid JSON"), ('{"b": 1}', "line 1 is not an object with 'a'")]:
         path.write_text(text)
         with pytest.raises(PreparationError, match=message):
-            list(read_json_lines(path, ("a",)))
-    for read in (lambda: list(read_json_lines(tmp_path / "no", ())), lambda: read_json(tmp_path / "no")):
+            list(read_json_lines(path, {"a": object}))
+    for read in (lambda: list(read_json_lines(tmp_path / "no")), lambda: read_json(tmp_path / "no")):
         with pytest.raises(PreparationError, match="No such file|no such file"):
             read()

@@ -27,7 +27,8 @@ def read_everything(folder: Path, encoding: str, mark: str = "") -> list[Any]:
     found: list[Any] = [read_json(folder / "a.json")[0]["text"], next(stream_array(folder / "a.json"))["text"],
                         next(read_lines(folder / "a.txt"))[1], read_tsv_captions(folder / "a.tsv", raw=True)[1],
                         read_tsv_captions(folder / "a.tsv")[1]]
-    found += [entry["text"] for name in ("a", "b") for _, entry in read_json_lines(folder / f"{name}.jsonl", ("text",))]
+    found += [entry["text"] for name in ("a", "b")
+              for _, entry in read_json_lines(folder / f"{name}.jsonl", {"text": str})]
     return found + [next(read_records(folder / f"a.{kind}")).values["text"] for kind in ("csv", "tsv", "json", "jsonl")]
 
 
@@ -48,7 +49,7 @@ def test_another_encoding_with_its_option(tmp_path: Path, encoding: str) -> None
 ])
 def test_another_encoding_is_refused_with_its_option(tmp_path: Path, encoding: str, option: str) -> None:
     for name, read in {"x.json": read_json, "x.csv": lambda path: list(read_records(path)),
-                       "x.jsonl": lambda path: list(read_json_lines(path, ()))}.items():
+                       "x.jsonl": lambda path: list(read_json_lines(path))}.items():
         path = tmp_path / name
         path.write_bytes(f"[\n{json.dumps(10 * TEXT, ensure_ascii=False)}]\n".encode(encoding))
         line = 2 if encoding == "cp1252" else 1
@@ -75,17 +76,17 @@ def test_unusable_names_of_encodings(tmp_path: Path) -> None:
 def test_json_lines_hold_nothing_odd(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "x.jsonl").write_text(text)
     if not message:
-        assert len(list(read_json_lines(tmp_path / "x.jsonl", ("a",)))) == 1
+        assert len(list(read_json_lines(tmp_path / "x.jsonl", {"a": object}))) == 1
         return
     with pytest.raises(PreparationError, match=rf"x\.jsonl, {message}"):
-        list(read_json_lines(tmp_path / "x.jsonl", ("a",)))
+        list(read_json_lines(tmp_path / "x.jsonl", {"a": object}))
 
 
 def test_null_only_where_it_may_be(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('[{"a": 1, "b": null}, {"a": null, "b": 1}]')
-    assert next(stream_array(tmp_path / "x.json", None, ("a", "b?"))) == {"a": 1, "b": None}
+    assert next(stream_array(tmp_path / "x.json", None, {"a": object, "b": object | None})) == {"a": 1, "b": None}
     with pytest.raises(PreparationError, match=r"x\.json: element 1 of the array: 'a' is null"):
-        list(stream_array(tmp_path / "x.json", None, ("a", "b?")))
+        list(stream_array(tmp_path / "x.json", None, {"a": object, "b": object | None}))
 
 
 def test_what_occurs_twice_is_named(tmp_path: Path) -> None:

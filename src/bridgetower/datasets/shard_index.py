@@ -27,6 +27,7 @@ _TEXT_SUFFIXES = ("txt", "text", "caption", "json")
 _CAPTION_FIELDS = ("caption", "text", "txt", "title")
 _MAX_NAMED = 10
 _MAX_BYTES = 2**31 - 1
+_BLOCK = 1 << 20
 _SCHEMA = pa.schema([("image", pa.int64()), ("image_size", pa.int32()), ("text", pa.int64()),
                      ("text_size", pa.int32()), ("is_json", pa.int8())])
 _KEY = b"bridgetower.shard"
@@ -98,11 +99,21 @@ def caption_of(data: bytes, is_json: bool) -> str:
 
 
 def grouped_members(file: tarfile.TarFile) -> Iterator[tuple[str, list[tarfile.TarInfo]]]:
-    """The samples of a shard: their keys, and their members, which follow each other."""
+    """The samples of a shard: their keys, and their members, which follow each other.
+
+    Raises:
+        tarfile.ReadError: a damaged header, at which `tarfile` ends as if the shard ended there.
+    """
     members = (member for member in file if member.isfile())
     for key, group in groupby(members, lambda member: split_member_name(member.name)[0]):
         yield key, list(group)
         file.members = []  # type: ignore[attr-defined]  # or it would keep every header
+    stream, end = file.fileobj, file.offset
+    assert stream is not None
+    stream.seek(end)
+    while rest := stream.read(_BLOCK):
+        if rest.strip(b"\0"):
+            raise tarfile.ReadError(f"the header at byte {end} is damaged")
 
 
 def split_member_name(name: str) -> tuple[str, str]:

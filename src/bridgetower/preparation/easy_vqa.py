@@ -119,14 +119,8 @@ def load_questions(split: str, source: Path | None = None) -> list[Question]:
     for name in SPLITS[: SPLITS.index(split) + 1]:
         path = folder / name / "questions.json"
         first = len(questions)
-        entries = read_json(path)
-        try:
-            questions += [
-                Question(first + n, str(text), str(answer), int(image))
-                for n, (text, answer, image) in enumerate(entries)
-            ]
-        except (ValueError, TypeError) as error:
-            raise PreparationError(f"{path}: not a list of [question, answer, image number]: {error}") from error
+        entries = read_json(path, [(str, str, int)])
+        questions += [Question(first + n, *entry) for n, entry in enumerate(entries)]
     return questions[first:]
 
 
@@ -186,7 +180,10 @@ def tables(settings: Settings) -> Iterator[Table]:
         images = [path for path in paths if image_number(path) in by_image]
         present = set(map(image_number, images))
         missing = [str(folder / split / "images" / f"{number}.png") for number in by_image if number not in present]
-        texts = {f"{number}.png": captions(*determined(questions)) for number, questions in by_image.items()}
+        try:
+            texts = {f"{number}.png": captions(*determined(questions)) for number, questions in by_image.items()}
+        except PreparationError as error:
+            raise PreparationError(f"{folder / split / 'questions.json'}: {error}") from error
         yield Table(f"easy_vqa_{split}", VQA, images, _question_row(by_image, answers, split), missing)
         captioned = [path for path in images if texts[Path(path).name]]
         row = caption_rows(texts.__getitem__, split)

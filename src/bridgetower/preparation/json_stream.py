@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import ijson
 
+from .shapes import problem_of
 from .tables import PreparationError
 from .text_files import open_text, read_lines
 
@@ -18,13 +18,21 @@ CHUNK = 1 << 16
 
 #: An escaped backslash, a pair of surrogates, or (as the group) half of a pair, which is no character.
 _ESCAPE = re.compile(rb"\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)")
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+#: Lists and objects in each other. ijson's memory grows with the square of their number, and no annotations come near.
+_DEEPEST = 500
+_NO_MARKS = bytes({*range(256)} - {*b"[]{}"})
 
 
 class _Bytes:
-    """The bytes of a JSON file, checked for half surrogates: ijson would replace them by question marks."""
+    """The bytes of a JSON file, checked for what ijson would not bear.
+
+    Half surrogates would become question marks, and deep nesting would take gigabytes or end the process.
+    """
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path, self.file, self.rest = path, file, b""
+        self.depth, self.in_string = 0, False
 
     def read(self, size: int) -> bytes:
         """About `size` bytes that end where no escape sequence is cut in two; none at the end of the file."""
@@ -37,7 +45,20 @@ class _Bytes:
         end = end or len(data)
         self.rest = data[end:]
         _refuse_half_pairs(str(self.path), data[:end])
+        self._refuse_depth(data[:end])
         return data[:end]
+
+    def _refuse_depth(self, data: bytes) -> None:
+        between, quote, _ = _STRING.sub(b"", b'"' + data if self.in_string else data).partition(b'"')
+        self.in_string = bool(quote)
+        marks, before, levels = between.translate(None, _NO_MARKS), -1, 0
+        while len(marks) != before and levels <= _DEEPEST:  # without what opens and closes here, level by level
+            before, levels = len(marks), levels + 1
+            marks = marks.replace(b"[]", b"").replace(b"{}", b"")
+        opened = marks.count(b"[") + marks.count(b"{")
+        if self.depth + opened + levels > _DEEPEST:
+            raise PreparationError(f"{self.path}: not valid JSON (nested more than {_DEEPEST} levels deep)")
+        self.depth += 2 * opened - len(marks)
 
 
 def _refuse_half_pairs(where: str, data: bytes) -> None:
@@ -66,24 +87,24 @@ def _parsed(where: str, text: bytes, strict: bool = True) -> Any:
         raise PreparationError(f"{where}: not valid JSON ({error})") from error
 
 
-def stream_array(path: Path, key: str | None = None, fields: tuple[str, ...] = ()) -> Iterator[Any]:
+def stream_array(path: Path, key: str | None = None, shape: Any = None) -> Iterator[Any]:
     """The elements of a JSON file's array, one at a time.
 
     Args:
         path: the file.
         key: key of the array in the file's object; None when the file is the array itself.
-        fields: keys that every element must have, with a value; `a[].b` means that `a` holds a list of objects with
-            `b`, and `a?` that `a` may be null.
+        shape: what every element must be, see `problem_of`; None for anything.
 
     Raises:
-        PreparationError: the file is missing or not valid JSON, has no such array, or an element lacks a field.
+        PreparationError: the file is missing or not valid JSON, has no such array, or an element is something else.
     """
     number = -1
     with open_text(path) as file:
         try:
             elements = ijson.items(_Bytes(path, file), f"{key}.item" if key else "item", buf_size=CHUNK, use_float=True)
             for number, element in enumerate(elements):
-                _check_fields(f"{path}: element {number} of {key or 'the array'}", element, fields)
+                if shape is not None and (problem := problem_of(element, shape)):
+                    raise PreparationError(f"{path}: element {number} of {key or 'the array'}{problem}")
                 yield element
         except ijson.JSONError as error:
             raise PreparationError(f"{path}: not valid JSON or cut off ({_reason(error)})") from error
@@ -91,10 +112,25 @@ def stream_array(path: Path, key: str | None = None, fields: tuple[str, ...] = (
         _require_array(path, key)
 
 
+def _events(path: Path, file: BinaryIO) -> Iterator[tuple[str, str, Any]]:
+    # Without use_float, a whole number of more than 4300 digits ends the process.
+    return ijson.parse(_Bytes(path, file), buf_size=CHUNK, use_float=True)
+
+
+def first_array(path: Path) -> str | None:
+    """The key of the first array in a JSON file's object; None when the file is an array itself, or not valid."""
+    try:
+        with open_text(path) as file:
+            starts = (prefix for prefix, event, _ in _events(path, file) if event == "start_array")
+            return next((prefix for prefix in starts if "." not in prefix), None) or None
+    except ijson.JSONError:
+        return None  # reading the array says what is wrong
+
+
 def _require_array(path: Path, key: str | None) -> None:
     """Tell an array without elements from one that is not there."""
     with open_text(path) as file:
-        events = ijson.parse(_Bytes(path, file))
+        events = _events(path, file)
         if not any(prefix == (key or "") and event == "start_array" for prefix, event, _ in events):
             raise PreparationError(f"{path}: no {f'key {key!r} with an ' if key else ''}array; is it the right file?")
 
@@ -105,46 +141,34 @@ def _reason(error: Exception) -> str:
     return str(text.decode(errors="replace") if isinstance(text, bytes) else text).strip().partition("\n")[0]
 
 
-def read_json(path: Path, fields: tuple[str, ...] = ()) -> Any:
-    """The value of a small JSON file, with fields as in `stream_array`.
+def read_json(path: Path, shape: Any = None) -> Any:
+    """The value of a small JSON file, with a shape as in `stream_array`.
 
     Raises:
-        PreparationError: the file is missing or not valid JSON, or it lacks a field.
+        PreparationError: the file is missing or not valid JSON, or it holds something else.
     """
     with open_text(path) as file:
         value = _parsed(str(path), file.read())
-    _check_fields(str(path), value, fields)
+    if shape is not None and (problem := problem_of(value, shape)):
+        raise PreparationError(f"{path}{problem}")
     return value
 
 
-def read_json_lines(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_json_lines(path: Path, shape: Any = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """The objects of a file with one JSON object per line, each with its place for error texts.
 
     Raises:
-        PreparationError: the file is missing, or a line is not valid JSON or lacks a field.
+        PreparationError: the file is missing, or a line is not valid JSON or something else than the shape says.
     """
     if not path.is_file():
         raise PreparationError(f"{path}: no such file; check --source")
     for number, line in read_lines(path):
         where = f"{path}, line {number}"
         # The rows of a user's own files are checked cell by cell, and may be left out.
-        entry = _parsed(where, line.encode(), strict=bool(fields))
-        _check_fields(where, entry, fields)
+        entry = _parsed(where, line.encode(), strict=shape is not None)
+        if shape is not None and (problem := problem_of(entry, shape)):
+            raise PreparationError(f"{where}{problem}")
         yield where, entry
-
-
-def _check_fields(where: str, element: Any, fields: tuple[str, ...]) -> None:
-    for field in fields:
-        key, _, inner = field.removesuffix("?").partition("[].")
-        if not isinstance(element, dict) or key not in element:
-            raise PreparationError(f"{where} is not an object with {key!r}; is it the right file?")
-        value = element[key]
-        if (value is None and not field.endswith("?")) or (isinstance(value, float) and not math.isfinite(value)):
-            raise PreparationError(f"{where}: {key!r} is {'null' if value is None else value}; repair it")
-        if inner and not isinstance(value, list):
-            raise PreparationError(f"{where}: {key!r} is no list; is it the right file?")
-        for member in value if inner else ():
-            _check_fields(f"{where}, {key}", member, (inner,))
 
 
 class Unique:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .json_stream import Unique, stream_array
 from .schemas import CAPTIONS
+from .shapes import FileName
 from .tables import Settings, Table, caption_rows, list_images, shuffled
 
 ROOT = "mscoco_flickr30k_vqav2_snli_ve"
@@ -27,6 +28,7 @@ class Collection:
 COCO = Collection(
     "coco_caption_karpathy", "dataset_coco.json", ("train2014", "val2014"), ("train", "val", "restval", "test")
 )
+_IMAGE = {"filename": FileName, "split": str, "sentences": [{"raw": str}]}
 FLICKR30K = Collection(
     "f30k_caption_karpathy", "dataset_flickr30k.json", ("flickr30k-images",), ("train", "val", "test")
 )
@@ -38,7 +40,7 @@ def tables(settings: Settings, collection: Collection) -> Iterator[Table]:
     captions: dict[str, list[str]] = {}
     names: dict[str, list[str]] = {split: [] for split in collection.splits}
     unique = Unique(path, "filename")
-    for image in stream_array(path, "images", ("filename", "split", "sentences[].raw")):
+    for image in stream_array(path, "images", _IMAGE):
         if unique(image["filename"]) and image["split"] in names:
             names[image["split"]].append(image["filename"])
             captions[image["filename"]] = [sentence["raw"] for sentence in image["sentences"]]

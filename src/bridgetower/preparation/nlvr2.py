@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .json_stream import Unique, read_json_lines
 from .schemas import NLVR2_WITH_SENTENCES
+from .shapes import FileName, problem_of
 from .tables import PreparationError, Row, Settings, Table
 
 _ANNOTATIONS = {
@@ -20,6 +21,7 @@ _ANNOTATIONS = {
     "unbalanced_test1": "unbalanced/unbalanced_test1",
 }
 SPLITS = tuple(_ANNOTATIONS)
+_LINE = {"identifier": FileName, "sentence": str, "label": str}
 
 
 @dataclass
@@ -44,14 +46,18 @@ def _table(settings: Settings, split: str) -> Table:
     images = root.parents[annotations.count("/")]
     pairs: dict[str, _Pair] = {}
     unique = Unique(root, "identifier")
-    for where, entry in read_json_lines(root, ("identifier", "sentence", "label")):
+    for where, entry in read_json_lines(root, _LINE):
         unique(entry["identifier"], where)
         if entry["label"] not in ("True", "False"):
             raise PreparationError(f"{where}: label {entry['label']!r} is neither True nor False")
         key = entry["identifier"].rpartition("-")[0]
+        if not key:
+            raise PreparationError(f"{where}: identifier {entry['identifier']!r:.60} is not PAIR-NUMBER; repair it")
         if key not in pairs:
             if split == "train" and "directory" not in entry:
                 raise PreparationError(f"{where}: no directory, which a training line must have")
+            if split == "train" and (problem := problem_of(entry, {"directory": FileName | int})):
+                raise PreparationError(f"{where}{problem}")
             folder = f"images/train/{entry['directory']}" if split == "train" else key.partition("-")[0]
             pairs[key] = _Pair(images / folder / key)
         pairs[key].identifiers.append(entry["identifier"])

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from .json_stream import read_json_lines
 from .karpathy import FLICKR30K, ROOT
 from .schemas import SNLI_VE
+from .shapes import FileName
 from .tables import PreparationError, Row, Settings, Table
 
 SPLITS = ("train", "dev", "test")
 LABELS = {"contradiction": 0, "neutral": 1, "entailment": 2}
-_FIELDS = ("Flickr30K_ID", "sentence1", "sentence2", "gold_label")
+_LINE = {"Flickr30K_ID": FileName | int, "sentence1": str, "sentence2": str, "gold_label": str}
 
 
 def tables(settings: Settings) -> Iterator[Table]:
@@ -23,7 +24,7 @@ def tables(settings: Settings) -> Iterator[Table]:
 def _table(settings: Settings, split: str) -> Table:
     images: dict[str, tuple[list[list[str]], list[int]]] = {}
     path = settings.find(*(f"{root}snli_ve/snli_ve_{split}.jsonl" for root in (f"{ROOT}/", "")))
-    for where, entry in read_json_lines(path, _FIELDS):
+    for where, entry in read_json_lines(path, _LINE):
         if entry["gold_label"] not in LABELS:
             raise PreparationError(f"{where}: label {entry['gold_label']!r} is none of {', '.join(LABELS)}")
         sentences, labels = images.setdefault(str(entry["Flickr30K_ID"]), ([], []))

@@ -46,7 +46,7 @@ def split_images(settings: Settings) -> dict[str, list[int]]:
     ids: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     remainder: list[int] = []
     path = vg_file(settings, "image_data.json")
-    for image in stream_array(path, None, ("image_id", "coco_id?")):
+    for image in stream_array(path, None, {"image_id": int, "coco_id": int | None}):
         split = split_of.get(image["coco_id"])
         (ids[split] if split else remainder).append(image["image_id"])
     logger.info("COCO images: %s; others: %d", {split: len(images) for split, images in ids.items()}, len(remainder))
@@ -76,13 +76,13 @@ def _coco_ids(path: Path) -> Iterator[int]:
 def tables(settings: Settings, name: str, ids_file: str) -> Iterator[Table]:
     """`NAME_train` and `NAME_val`, over the images that `ids_file` lists; val takes the images of val and test."""
     hint = "make it with the command vgqa_split"
-    ids = read_json(vg_file(settings, f"vgqa/{ids_file}", hint=hint), ("train", "val", "test"))
+    ids = read_json(vg_file(settings, f"vgqa/{ids_file}", hint=hint), dict.fromkeys(("train", "val", "test"), [int]))
     split_of = dict.fromkeys((*ids["val"], *ids["test"]), "val") | dict.fromkeys(ids["train"], "train")
     vocabulary = read_vocabulary(settings)
     normalize = lru_cache(100_000)(normalize_answer)
     images: dict[str, dict[int, ImageQuestions]] = {split: {} for split in SPLITS}
-    fields = ("qas[].image_id", "qas[].qa_id", "qas[].question", "qas[].answer")
-    for entry in stream_array(vg_file(settings, "annotations/question_answers.json"), None, fields):
+    shape = {"qas": [{"image_id": int, "qa_id": int, "question": str, "answer": str}]}
+    for entry in stream_array(vg_file(settings, "annotations/question_answers.json"), None, shape):
         if entry["qas"] and (split := split_of.get(entry["qas"][0]["image_id"])):
             answers = [(qa, normalize(qa["answer"])) for qa in entry["qas"]]
             _add_questions(images[split], [(qa, answer) for qa, answer in answers if answer in vocabulary], vocabulary)

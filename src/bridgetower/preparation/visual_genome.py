@@ -33,8 +33,8 @@ def tables(settings: Settings) -> Iterator[Table]:
     """The single table `vg`."""
     # Millions of regions: compressed, an image's take about a kilobyte.
     packed: dict[int, bytes] = {}
-    fields = tuple(f"regions[].{key}" for key in ("image_id", "phrase", *BOX))
-    for entry in stream_array(vg_file(settings, "annotations/region_descriptions.json"), None, fields):
+    shape = {"regions": [{"image_id": int, "phrase": str, **dict.fromkeys(BOX, int)}]}
+    for entry in stream_array(vg_file(settings, "annotations/region_descriptions.json"), None, shape):
         regions = entry["regions"]
         if regions:
             columns = [[region[key] for region in regions] for key in ("phrase", *BOX)]

@@ -82,7 +82,7 @@ def read_vocabulary(settings: Settings) -> dict[str, int]:
         nonlocal count
         for split in ("train", "val"):
             path = vqa_file(settings, f"v2_mscoco_{_QUESTIONS[split]}_annotations.json")
-            for annotation in stream_array(path, "annotations", ("multiple_choice_answer",)):
+            for annotation in stream_array(path, "annotations", {"multiple_choice_answer": str}):
                 count += 1
                 yield annotation["multiple_choice_answer"]
 
@@ -100,7 +100,7 @@ def read_questions(settings: Settings, split: str) -> dict[int, ImageQuestions]:
     images: dict[int, ImageQuestions] = {}
     path = vqa_file(settings, f"v2_OpenEnded_mscoco_{_QUESTIONS[split]}_questions.json")
     unique = Unique(path, "question_id")
-    for entry in stream_array(path, "questions", ("image_id", "question_id", "question")):
+    for entry in stream_array(path, "questions", {"image_id": int, "question_id": int, "question": str}):
         image = images.setdefault(entry["image_id"], ImageQuestions())
         image.ids.append(unique(entry["question_id"]))
         image.texts.append(entry["question"])
@@ -117,7 +117,7 @@ def add_answers(
     """
     targets: dict[int, tuple[list[str], list[int], list[float]]] = {}
     unique = Unique(path, "question_id")
-    for annotation in stream_array(path, "annotations", ("question_id", "answers[].answer")):
+    for annotation in stream_array(path, "annotations", {"question_id": int, "answers": [{"answer": str}]}):
         answers = (normalize(answer["answer"]) for answer in annotation["answers"])
         targets[unique(annotation["question_id"])] = soft_targets(answers, vocabulary)
     answered: dict[int, ImageQuestions] = {}

@@ -140,7 +140,7 @@ def sbu_tables(settings: Settings) -> Iterator[Table]:
         return
     path = settings.find("sbu/sbu-captions-all.json", "sbu-captions-all.json")
     known: dict[str, list[str]] = {}
-    for url, caption in zip_longest(stream_array(path, "image_urls"), stream_array(path, "captions")):
+    for url, caption in zip_longest(stream_array(path, "image_urls", str), stream_array(path, "captions", str)):
         if url is None or caption is None:
             raise PreparationError(f"{path}: captions and image_urls differ in number or have empty entries")
         known[url.rpartition("/")[2]] = [caption]
@@ -179,7 +179,7 @@ def _row_number(image: str) -> int:
 def _pair_table(settings: Settings, name: str, split: str, pairs: Path, folder: str) -> Table:
     """A table of ViLT's layout: pairs of path and caption beside a folder with folders of images."""
     captions: dict[str, list[str]] = {}
-    for image, caption in stream_array(pairs):
+    for image, caption in stream_array(pairs, None, (str, str)):
         captions.setdefault(os.path.basename(image), []).append(caption)
     root = pairs.parent / folder
     images = list_images(sorted(filter(Path.is_dir, root.iterdir())) if root.is_dir() else [root])

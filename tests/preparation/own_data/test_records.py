@@ -110,3 +110,26 @@ def test_a_cut_off_arrow_file(tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:-100])
         with pytest.raises(PreparationError, match=r"cannot be read"):
             list(read_records(path))
+
+
+@pytest.mark.parametrize(("stored", "message"), [
+    ("[", "metadata 'huggingface' are not valid JSON"), ("[" * 100_000, "metadata 'huggingface' are not valid JSON"),
+    ("[]", ""), ('{"info": {"features": [1]}}', ""), ('{"info": null}', ""),
+    ('{"info": {"features": {"label": {"names": 3}}}}', "class names of 'label' is no list"),
+    ('{"info": {"features": {"label": {"names": [3]}}}}', r"class names of 'label'\[0\] is 3, not a text"),
+])
+def test_odd_metadata_of_classes(tmp_path: Path, stored: str, message: str) -> None:
+    schema = pa.schema([("label", pa.int64())], metadata={"huggingface": stored})
+    pq.write_table(pa.table({"label": [0]}, schema=schema), tmp_path / "x.parquet")
+    if not message:
+        assert class_names(tmp_path / "x.parquet", "label") is None
+        return
+    with pytest.raises(PreparationError, match=rf"x\.parquet: .*{message}"):
+        class_names(tmp_path / "x.parquet", "label")
+
+
+def test_texts_that_are_not_utf_8_are_named_by_file_and_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.parquet", [{"text": "caption"}])
+    path.write_bytes(path.read_bytes().replace(b"caption", b"capt\xff\xffn"))
+    with pytest.raises(PreparationError, match=r"x\.parquet: cannot be read after row 0 \(.*utf-8"):
+        list(read_records(path))

@@ -68,3 +68,12 @@ def test_a_cut_off_shard(tmp_path: Path, kept: int) -> None:
 def test_a_shard_without_pictures(tmp_path: Path) -> None:
     with pytest.raises(PreparationError, match="no pictures in it"):
         shard_columns(write_tar(tmp_path / "0.tar", [("1.txt", b"x")]))
+
+
+def test_a_damaged_header_does_not_end_a_shard(tmp_path: Path) -> None:
+    shard = write_tar(tmp_path / "0.tar", [member for number in range(4) for member in sample(number)])
+    data = bytearray(shard.read_bytes())
+    data[data.index(b"2.png") + 148] ^= 1  # in its checksum
+    shard.write_bytes(data)
+    with pytest.raises(PreparationError, match=r"0\.tar: cannot be read after sample 2 \(the header at byte \d+ is d"):
+        list(read_shard(shard))

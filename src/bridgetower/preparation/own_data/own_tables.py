@@ -36,12 +36,13 @@ def build_tables(request: Request, reader: ImageReader, progress: bool = False) 
     )
     require_usable(survey, request.skip_bad)
     _check_splits(survey)
+    source = files[0].path
     plan = make_plan(request.task, survey, request.classes, request.min_answer_count)
     if request.task == "vqa" and not plan.answers:
-        raise PreparationError(f"no answer occurs {request.min_answer_count} times; lower --min_answer_count")
+        raise PreparationError(f"{source}: no answer occurs {request.min_answer_count} times; lower --min_answer_count")
     if "label" in plan.columns and len(plan.classes) < 2:
         raise PreparationError(
-            f"column {plan.columns['label']!r} has only the class {plan.classes[0]!r}; give two or more"
+            f"{source}: column {plan.columns['label']!r} has only the class {plan.classes[0]!r}; give two or more"
         )
     digest = _digest(request, files, plan)
     if _is_complete(request, files, digest):

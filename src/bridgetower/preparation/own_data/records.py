@@ -11,12 +11,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import ijson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...datasets.soundness import reading_problem
-from ..json_stream import read_json_lines, stream_array
+from ..json_stream import first_array, read_json_lines, stream_array
+from ..shapes import problem_of
 from ..tables import PreparationError
 from ..text_files import open_text
 
@@ -77,9 +77,15 @@ def class_names(path: Path, column: str) -> list[str] | None:
     """The names of the numbered classes of a column, which the `datasets` library stores in Parquet and Arrow files."""
     if path.suffix.lower() not in _COLUMNAR:
         return None
-    stored = json.loads((_schema(path).metadata or {}).get(b"huggingface", b"{}"))
-    features = stored.get("info", {}).get("features", {})
-    return features.get(column, {}).get("names") if isinstance(features.get(column), dict) else None
+    try:
+        names = json.loads((_schema(path).metadata or {})[b"huggingface"])["info"]["features"][column]["names"]
+    except (KeyError, TypeError):  # the library writes other things there, too
+        return None
+    except (ValueError, RecursionError) as error:
+        raise PreparationError(f"{path}: its metadata 'huggingface' are not valid JSON ({error})") from error
+    if names is not None and (problem := problem_of(names, [str])):
+        raise PreparationError(f"{path}: the class names of {column!r}{problem}")
+    return names
 
 
 def _csv_records(path: Path) -> Iterator[Record]:
@@ -113,29 +119,18 @@ def _delimiter(path: Path, head: str) -> str:
 
 
 def _json_line_records(path: Path) -> Iterator[Record]:
-    for where, entry in read_json_lines(path, ()):
+    for where, entry in read_json_lines(path):
         if not isinstance(entry, dict):
             raise PreparationError(f"{where}: not a JSON object")
         yield Record(where, entry)
 
 
 def _json_records(path: Path) -> Iterator[Record]:
-    for number, entry in enumerate(stream_array(path, _array_key(path))):
+    for number, entry in enumerate(stream_array(path, first_array(path))):
         where = f"{path}, element {number}"
         if not isinstance(entry, dict):
             raise PreparationError(f"{where}: not a JSON object")
         yield Record(where, entry)
-
-
-def _array_key(path: Path) -> str | None:
-    """The key of the first array in a JSON file's object; None when the file is an array itself."""
-    try:
-        with open_text(path) as file:
-            starts = (prefix for prefix, event, _ in ijson.parse(file) if event == "start_array")
-            first = next((prefix for prefix in starts if "." not in prefix), None)
-    except ijson.JSONError:
-        return None  # reading the array says what is wrong
-    return first or None
 
 
 #: Formats of text, by the suffix of a file.
@@ -154,13 +149,15 @@ def _require_readable(path: Path) -> None:
 
 
 def _schema(path: Path) -> pa.Schema:
-    try:
-        if path.suffix.lower() == ".parquet":
-            return pq.read_schema(path)
+    is_parquet = path.suffix.lower() == ".parquet"
+    if not is_parquet:
         _require_readable(path)
+    try:
         with pa.memory_map(str(path)) as source:
-            return _open(source).schema
-    except (pa.ArrowInvalid, OSError) as error:
+            schema = pq.read_schema(source) if is_parquet else _open(source).schema
+        str(schema)  # decodes all names, which need not be UTF-8
+        return schema
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise PreparationError(f"{path}: cannot be read ({_one_line(error)}); download it again") from error
 
 
@@ -177,7 +174,7 @@ def _arrow_records(path: Path, without_bytes: bool) -> Iterator[Record]:
                         values[field.name] = {"bytes": EMBEDDED, "path": name}
                     yield Record(f"{path}, row {number}", values)
                     number += 1
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, ValueError, OSError, OverflowError) as error:  # values that Python has not, or no UTF-8
         raise PreparationError(f"{path}: cannot be read after row {number} ({_one_line(error)})") from error
 
 

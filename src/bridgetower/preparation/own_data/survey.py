@@ -30,6 +30,7 @@ class Survey:
         answers: answers and their rows, outside of a given test split.
         problems: what is wrong with rows, the first MAX_NAMED of `bad`.
         missing: pictures that are not on disk, the first MAX_NAMED of `num_missing`.
+        first_missing: file and row of the first of them.
         numeric_ids: whether all identifiers of the user are whole numbers.
         class_order: the order of the classes that the source itself states.
     """
@@ -43,6 +44,7 @@ class Survey:
     problems: list[str] = field(default_factory=list)
     bad: int = 0
     missing: list[str] = field(default_factory=list)
+    first_missing: str = ""
     num_missing: int = 0
     numeric_ids: bool = True
     class_order: list[str] | None = None
@@ -136,6 +138,7 @@ def take_survey(
         for image in item.images:
             if isinstance(image, Path) and not os.path.isfile(image):
                 survey.num_missing += 1
+                survey.first_missing = survey.first_missing or item.where
                 if len(survey.missing) < MAX_NAMED:
                     survey.missing.append(str(image))
     return survey, interpreters
@@ -153,8 +156,8 @@ def require_usable(survey: Survey, skip_bad: bool) -> None:
     if survey.num_missing:
         more = ", ..." if survey.num_missing > len(survey.missing) else ""
         lines.append(
-            f"{survey.num_missing} pictures of {survey.items} rows are missing: {', '.join(survey.missing)}{more}; "
-            "check --images"
+            f"{survey.first_missing}: {survey.num_missing} pictures of {survey.items} rows are missing: "
+            f"{', '.join(survey.missing)}{more}; check --images"
         )
     if lines and not skip_bad:
         raise PreparationError("\nerror: ".join([*lines, "repair these rows, or leave them out with --skip_bad"]))
