@@ -26,7 +26,7 @@ from .setting_rules.config_limits import (
 )
 from .setting_rules.ranges import ImageSide, Range, Vocabulary, shown
 from .setting_rules.strict_settings import common_names, strict
-from .sources import HUB_OPTIONS, read_settings
+from .sources import HUB_OPTIONS, READER_OPTIONS, read_settings
 
 __all__ = ["BRIDGE_TYPES", "BridgeTowerConfig", "BridgeTowerTextConfig", "BridgeTowerVisionConfig", "tower_settings"]
 
@@ -229,6 +229,8 @@ class BridgeTowerConfig(PretrainedConfig):
     """
 
     model_type = "bridgetower"
+    #: The port's name is an attribute, too.
+    attribute_map: ClassVar[dict[str, str]] = {**PretrainedConfig.attribute_map, "link_tower_type": "bridge_type"}
 
     @strict("model", port_settings.TOP_ONLY, _model_settings)
     def __init__(self, text_config: BridgeTowerTextConfig | Mapping[str, Any] | None = None,
@@ -368,7 +370,7 @@ class BridgeTowerConfig(PretrainedConfig):
         `from_pretrained` calls it, so that settings of the Hugging Face port are read, too.
         """
         options = {name: kwargs.pop(name) for name in HUB_OPTIONS if name in kwargs}
-        for name in ("from_hf_hub", "from_aistudio"):
+        for name in READER_OPTIONS:
             kwargs.pop(name, None)
         return read_settings(pretrained_model_name_or_path, options), kwargs
 

@@ -15,10 +15,15 @@ if TYPE_CHECKING:  # importing the package takes in no NumPy: a command that onl
 
     from .one_channel import MeanAndStd
 
-__all__ = ["HUB_OPTIONS", "read_normalization", "read_settings", "read_weights", "register_readers"]
+__all__ = ["HUB_OPTIONS", "READER_OPTIONS", "read_normalization", "read_settings", "read_weights", "register_readers",
+           "write_port_folder"]
 
 #: Keyword arguments of every `from_pretrained` that are about the download.
 HUB_OPTIONS = ("revision", "cache_dir", "token", "local_files_only", "force_download", "subfolder")
+#: How PaddleNLP or transformers are to read a file. They have no effect: every kind of file is read here, all
+#: tokenizers are fast, and no code of a repository ever runs.
+READER_OPTIONS = ("from_hf_hub", "from_aistudio", "convert_from_torch", "low_cpu_mem_usage", "use_safetensors",
+                  "trust_remote_code", "resume_download", "use_fast", "attn_implementation")
 
 Weights: TypeAlias = "tuple[dict[str, np.ndarray], dict[str, Any] | None]"
 
@@ -29,8 +34,8 @@ def register_readers(find: Callable[[], Any]) -> None:
     """Set where the readers are, in place of the one before.
 
     Args:
-        find: imports and returns a module with the functions `load_weights`, `load_normalization` and `load_settings`
-            of `bridgetower.conversion`.
+        find: imports and returns a module with the functions `load_weights`, `load_normalization`, `load_settings` and
+            `write_port_folder` of `bridgetower.conversion`.
     """
     _find_readers[:] = [find]
 
@@ -65,3 +70,12 @@ def read_settings(source: str | PathLike[str], options: Mapping[str, Any]) -> di
         options: of the download, for a name on the hub.
     """
     return _find_readers[-1]().load_settings(source, options)
+
+
+def write_port_folder(source: str | PathLike[str], target: str | PathLike[str]) -> None:
+    """Write a folder of this project as one that the Hugging Face port reads.
+
+    Args:
+        source, target: see `bridgetower.conversion.write_port_folder`.
+    """
+    _find_readers[-1]().write_port_folder(source, target)

@@ -101,6 +101,8 @@ TOKENIZER_CALLS: dict[str, Call] = {
     "encode pair": lambda t: t.encode(TEXTS[0], TEXTS[1], add_special_tokens=False),
     "encode arrays": lambda t: t.encode(TEXTS[1], return_tensors="np", max_length=4, truncation=True),
     "encode_plus": lambda t: t.encode_plus(TEXTS[0], TEXTS[1]),
+    "by position": lambda t: [t.encode(TEXTS[0], None, False), t.encode_plus(TEXTS[0], TEXTS[1], False),
+                              t.batch_encode_plus(PAIRS, False)],
     "batch_encode_plus": lambda t: t.batch_encode_plus(PAIRS, padding=True),
     "prepared": lambda t: t.prepare_for_model([5, 6, 7]),
     "prepared pair": lambda t: t.prepare_for_model([5, 6, 7], [8, 9], return_token_type_ids=True),
@@ -150,6 +152,9 @@ TOKENIZER_CALLS: dict[str, Call] = {
     "decode torch": lambda t: t.decode(t(TEXTS[1], return_tensors="pt").input_ids[0]),
     "decode clean": lambda t: t.decode(t("a car isn't . red ?")["input_ids"], clean_up_tokenization_spaces=True),
     "decode unclean": lambda t: t.decode(t("a car isn't . red ?")["input_ids"], clean_up_tokenization_spaces=False),
+    "decode as slow tokenizers do": lambda t: [
+        t.decode([5, 6], spaces_between_special_tokens=False, use_source_tokenizer=False),
+        t.batch_decode([[5, 6], [7]], spaces_between_special_tokens=True)],
     "decode nothing": lambda t: t.decode([]),
     "batch_decode": lambda t: t.batch_decode(t(TEXTS)["input_ids"], skip_special_tokens=True),
     "batch_decode array": lambda t: t.batch_decode(t(TEXTS, padding=True, return_tensors="np").input_ids),
@@ -171,6 +176,11 @@ TOKENIZER_CALLS: dict[str, Call] = {
                                  for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")],
     "all special": lambda t: [t.all_special_tokens, t.all_special_ids, t.special_tokens_map,
                               t.additional_special_tokens, t.pad_token_type_id],
+    "special tokens extended": lambda t: [
+        t.special_tokens_map_extended, t.all_special_tokens_extended, list(t.SPECIAL_TOKENS_ATTRIBUTES)],
+    "split as a setting": lambda t: changed(t, lambda c: setattr(c, "split_special_tokens", True)),
+    "split as a setting, but not now": lambda t: changed(t, lambda c: [
+        setattr(c, "split_special_tokens", True), c("a <mask> [SEP]", split_special_tokens=False)]),
     "token set": lambda t: changed(t, lambda c: setattr(c, "pad_token", c.unk_token)),
     "token set by id": lambda t: changed(t, lambda c: setattr(c, "pad_token_id", 7)),
     "token removed": lambda t: changed(t, lambda c: setattr(c, "cls_token", None)),
@@ -240,6 +250,8 @@ IMAGE_CALLS: dict[str, Call] = {
     "to_dict": lambda p: public(p.to_dict()),
     "from_dict": lambda p: public(type(p).from_dict(p.to_dict(), do_pad=False).to_dict()),
     "from_dict old": lambda p: public(type(p).from_dict({"size": 96, "pad_and_return_pixel_mask": False}).to_dict()),
+    "by position": lambda p: p.preprocess(PICTURES, True, {"shortest_edge": 96}, 16, 2, return_tensors="np"),
+    "constructed by position": lambda p: public(type(p)(True, {"shortest_edge": 96}, 16, 2, False).to_dict()),
     "constructed": lambda p: public(type(p)(pad_and_return_pixel_mask=False, image_mean=[0.1, 0.2, 0.3]).to_dict()),
 }
 

@@ -163,6 +163,32 @@ def test_settings_of_bert(tmp_path: Path, settings: dict[str, bool]) -> None:
     assert again.encode(text) == ours.encode(text)
 
 
+@pytest.mark.parametrize("settings", [{"split_special_tokens": True}, {"trim_offsets": False}, {"errors": "ignore"},
+                                      {"use_fast": True, "trust_remote_code": False}], ids=str)
+def test_settings_of_roberta(port_folder: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
+    """Given by name, or stored: with the effect that they have in the port."""
+    transformers = pytest.importorskip("transformers")
+    shutil.copytree(port_folder, tmp_path, dirs_exist_ok=True)
+    text = "a  <mask> red  car</s>"
+    for changes in (settings, {}):
+        port = transformers.RobertaTokenizerFast.from_pretrained(str(tmp_path), **changes)
+        ours = BridgeTowerTokenizer.from_pretrained(tmp_path, **changes)
+        found, expected = (each(text, return_offsets_mapping=True) for each in (ours, port))
+        assert dict(found) == dict(expected)
+        change(tmp_path / "tokenizer_config.json", settings)
+    BridgeTowerTokenizer.from_pretrained(tmp_path).save_pretrained(tmp_path / "saved")
+    again = BridgeTowerTokenizer.from_pretrained(tmp_path / "saved")(text, return_offsets_mapping=True)
+    assert dict(again) == dict(found)
+
+
+def test_the_file_of_image_settings_itself(port_folder: Path, tmp_path: Path) -> None:
+    expected = BridgeTowerImageProcessor.from_pretrained(port_folder)
+    assert BridgeTowerImageProcessor.from_pretrained(port_folder / "preprocessor_config.json") == expected
+    nested = tmp_path / "processor_config.json"
+    nested.write_text(json.dumps({"image_processor": expected.to_dict()}))
+    assert BridgeTowerImageProcessor.from_pretrained(nested) == expected
+
+
 def test_settings_that_replace_those_of_the_files(port_folder: Path) -> None:
     processor = BridgeTowerProcessor.from_pretrained(port_folder, size=64, do_pad=True, padding_side="right",
                                                      model_max_length=9)

@@ -68,6 +68,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "head mask": {"head_mask": np.ones((2, 4), np.float32)},
     "ids beside embedded words": {"inputs_embeds": np.ones((ROWS, LENGTH, 48), np.float32)},
     "no attention mask": {"attention_mask": None},
+    "pixels in 64 bits": {"pixel_values": inputs()["pixel_values"].astype(np.float64)},
     "embedded images": {"image_embeds": EMBEDDED, "pixel_values": None, "output_hidden_states": True},
 }
 
@@ -102,6 +103,28 @@ def test_the_loss_comes_first(pairs: dict[str, tuple[Any, Any]], name: str, extr
     values = {**inputs(), **extra, "return_dict": False}
     with torch.no_grad(), paddle.no_grad():
         assert_same(ours(**tensors(values, paddle.to_tensor)), port(**tensors(values, torch.tensor)))
+
+
+@pytest.mark.usefixtures("both_kernels")
+@pytest.mark.parametrize("labels", [np.array([0, -100, 1]), np.array([[0.2, 0.8], [1, 0], [0.5, 0.5]], np.float32)],
+                         ids=["one does not count", "probabilities"])
+def test_labels_that_pytorch_takes(pairs: dict[str, tuple[Any, Any]], labels: np.ndarray) -> None:
+    port, ours = pairs["BridgeTowerForImageAndTextRetrieval"]
+    values = {**inputs(), "labels": labels}
+    with torch.no_grad(), paddle.no_grad():
+        assert_same(ours(**tensors(values, paddle.to_tensor)), port(**tensors(values, torch.tensor)))
+
+
+def test_states_of_the_contrastive_class_are_left_out_on_request_only(pairs: dict[str, tuple[Any, Any]]) -> None:
+    ours, batch = pairs["BridgeTowerForContrastiveLearning"][1], tensors(inputs(), paddle.to_tensor)
+    assert ours(**batch, output_hidden_states=None).hidden_states is not None
+    assert ours(**batch, output_hidden_states=False).hidden_states is None
+
+
+def test_a_mask_of_another_shape_is_refused() -> None:
+    model, batch = small_model(BridgeTowerModel), small_batch()
+    with pytest.raises(ValueError, match=r"attention_mask has the shape \[3, 1, 6\]; give one row of 0 and 1 per text"):
+        model(**batch | {"attention_mask": batch["attention_mask"].unsqueeze(1)})
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -231,6 +254,29 @@ def test_another_number_of_words(words: int, tie: bool, tmp_path: Path) -> None:
     np.testing.assert_allclose(again(**batch).logits.numpy(), after.numpy(), atol=1e-6)
 
 
+@pytest.mark.parametrize("mean_resizing", [True, False])
+def test_where_new_words_start(mean_resizing: bool) -> None:
+    """Near the mean of the old ones as in transformers, or at random as in a new model."""
+    model = small_model(BridgeTowerForMaskedLM, hidden_size=24)
+    old, bias = model.get_input_embeddings().weight.numpy(), model.get_output_embeddings().bias.numpy()
+    new = model.resize_token_embeddings(50, mean_resizing=mean_resizing).weight.numpy()[40:]
+    assert (np.abs(new - old.mean(0)).max() < 1e-4) == mean_resizing and len({row.tobytes() for row in new}) == 10
+    np.testing.assert_allclose(model.mlm_head.bias.numpy()[40:], bias.mean() if mean_resizing else 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("tie", [True, False])
+def test_output_embeddings_are_set_and_tied(tie: bool) -> None:
+    model = small_model(BridgeTowerForMaskedLM, tie_word_embeddings=tie, hidden_size=24)
+    head = model.get_output_embeddings()
+    head.weight = model.create_parameter(head.weight.shape)
+    model.tie_weights()
+    assert (head.weight is model.get_input_embeddings().weight) == tie
+    model.set_output_embeddings(type(head)(24, 40, 1e-5))
+    assert model.get_output_embeddings() is not head
+    with pytest.raises(ValueError, match="BridgeTowerModel has no output embeddings"):
+        small_model(BridgeTowerModel).set_output_embeddings(head)
+
+
 def test_rounded_up_and_refused_numbers_of_words() -> None:
     model = small_model(BridgeTowerModel)
     assert model.get_output_embeddings() is None
@@ -259,6 +305,31 @@ def test_a_classifier_of_another_size_starts_anew(tmp_path: Path) -> None:
     assert info["missing_keys"] == info["unexpected_keys"] == []
     assert again(**small_batch()).logits.shape == [3, 7]
     np.testing.assert_array_equal(again.classifier.fc1.weight.numpy(), model.classifier.fc1.weight.numpy())
+
+
+def test_the_configuration_may_be_named(tmp_path: Path) -> None:
+    small_model(BridgeTowerModel).save_pretrained(str(tmp_path))
+    for config in (tmp_path, str(tmp_path / "config.json")):
+        assert BridgeTowerModel.from_pretrained(tmp_path, config=config).config.hidden_size == 32
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_transformers_reads_what_we_save_for_it(pairs: dict[str, tuple[Any, Any]], name: str, tmp_path: Path) -> None:
+    port, ours = pairs[name]
+    ours.save_pretrained(tmp_path, save_to_hf=True)
+    again = getattr(transformers, name).from_pretrained(tmp_path).eval()
+    batch = tensors(inputs(), torch.tensor)
+    with torch.no_grad():
+        assert_same(again(**batch), port(**batch))
+    both_ways = getattr(bridgetower, name).from_pretrained(tmp_path)
+    for key, value in both_ways.named_parameters():
+        np.testing.assert_array_equal(value.numpy(), ours.state_dict()[key].numpy())
+
+
+def test_what_transformers_cannot_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="^num_bridges=0, but the Hugging Face port has 2 there"):
+        small_model(BridgeTowerModel, num_bridges=0).save_pretrained(tmp_path / "port", save_to_hf=True)
+    assert not (tmp_path / "port").exists()
 
 
 def test_options_of_other_libraries_have_no_effect(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bridgetower.objectives import (
+    class_cross_entropy,
     contrastive_loss,
     contrastive_similarity,
     draw_negatives,
@@ -74,6 +75,25 @@ def test_likelier_negatives_are_drawn_more_often() -> None:
     weights = paddle.to_tensor([[0.0, 0.2, 0.6]]).tile([4000, 1])
     counts = np.bincount(draw_negatives(weights).numpy(), minlength=3) / 4000
     np.testing.assert_allclose(counts, [0, 0.25, 0.75], atol=0.03)
+
+
+@pytest.mark.parametrize("labels", [[1, 0, 2], [1, -100, 2], [-100] * 3, [[1], [-100], [0]]], ids=str)
+@pytest.mark.parametrize("dtype", ["int64", "int32"])
+def test_class_cross_entropy_is_the_mean_over_labelled_rows(labels: list, dtype: str) -> None:
+    scores = np.array([[0, 1, 2], [3, 1, -1], [0.5, 0, 0]], np.float32)
+    flat = np.ravel(labels)
+    rows = [log_softmax(scores)[row, label] for row, label in enumerate(flat) if label >= 0]
+    logits = paddle.to_tensor(scores, stop_gradient=False)
+    loss = class_cross_entropy(logits, paddle.to_tensor(labels, dtype))
+    loss.backward()
+    assert float(loss) == pytest.approx(-np.mean(rows) if rows else 0, rel=1e-6)
+    assert np.isfinite(logits.grad.numpy()).all() and not logits.grad.numpy()[flat < 0].any()
+
+
+def test_class_cross_entropy_with_probabilities() -> None:
+    scores, shares = np.array([[0, 1], [3, 1]], np.float32), np.array([[0.2, 0.8], [1, 0]])
+    loss = class_cross_entropy(paddle.to_tensor(scores), paddle.to_tensor(shares))
+    assert float(loss) == pytest.approx(-(shares * log_softmax(scores)).sum(1).mean(), rel=1e-6)
 
 
 def test_masked_cross_entropy_and_its_empty_batch() -> None:

@@ -107,7 +107,7 @@ def check_port(config: BridgeTowerConfig) -> None:
     for name, value, wanted, fits in rules:
         if not fits:
             raise CheckpointError(
-                f"{name}={value}, but the Hugging Face port has {wanted} there; use --format ckpt"
+                f"{name}={value}, but the Hugging Face port has {wanted} there; use --reverse --format ckpt"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,22 +31,41 @@ def plan_reverse(source: Path, options: Options, head: str | None = None) -> Pla
         CheckpointError: the weights are of another project, are broken, or have no counterpart in PyTorch.
         FileNotFoundError: there is nothing at `source`.
     """
-    checkpoint = read_checkpoint(source)
     try:
-        if checkpoint.layout != "paddle":
-            raise CheckpointError(f"--reverse takes weights of this project; these have the {checkpoint.layout} layout")
-        if options.image_size is not None or options.towers is not None or options.config is not None:
-            raise CheckpointError("--image_size, --towers and --config belong to the way from torch, not to --reverse")
-        config = _typed_config(checkpoint)
-        output, kind = _target(checkpoint, options)
-        check_port(config) if kind == "huggingface" else check_original(config)
-        check_shapes(shapes_of(checkpoint.tensors), _fields(config))
-        check_numbers(checkpoint.tensors, options.allow_nonfinite)
-        if kind == "ckpt":
-            return plan_original(checkpoint, config, output, options.dtype)
-        return plan_port(checkpoint, config, output, options.dtype, head)
+        return _plan(source, options, head)
     except CheckpointError as error:
-        raise CheckpointError(f"{source}: {error}") from error
+        message = str(error)
+        raise CheckpointError(message if str(source) in message else f"{source}: {message}") from error
+
+
+def _plan(source: Path, options: Options, head: str | None) -> Plan:
+    checkpoint = read_checkpoint(source)
+    if checkpoint.layout != "paddle":
+        raise CheckpointError(f"--reverse takes weights of this project; these have the {checkpoint.layout} layout")
+    if options.image_size is not None or options.towers is not None or options.config is not None:
+        raise CheckpointError("--image_size, --towers and --config belong to the way from torch, not to --reverse")
+    config = _typed_config(checkpoint)
+    output, kind = _target(checkpoint, options)
+    check_port(config) if kind == "huggingface" else check_original(config)
+    check_shapes(shapes_of(checkpoint.tensors), _fields(config))
+    check_numbers(checkpoint.tensors, options.allow_nonfinite)
+    if kind == "ckpt":
+        return plan_original(checkpoint, config, output, options.dtype)
+    return plan_port(checkpoint, config, output, options.dtype, head)
+
+
+def write_port_folder(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Write a folder of this project as one that transformers' BridgeTower reads; NaN is kept.
+
+    Args:
+        source: a folder that `save_pretrained` wrote.
+        target: the folder to write.
+
+    Raises:
+        CheckpointError: the port has no such model.
+    """
+    options = Options(output=Path(target).expanduser(), format="huggingface", dtype="source", allow_nonfinite=True)
+    _plan(Path(source), options, None).write(lambda done: None)
 
 
 def _typed_config(checkpoint: Checkpoint) -> BridgeTowerConfig:

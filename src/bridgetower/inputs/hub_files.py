@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..sources import HUB_OPTIONS
+from ..sources import HUB_OPTIONS, READER_OPTIONS
 
 __all__ = ["HUB_OPTIONS", "FileSource", "take_hub_options"]
 
@@ -91,7 +91,9 @@ class FileSource:
 
 
 def take_hub_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Remove the `HUB_OPTIONS` from keyword arguments and return those that say something."""
+    """Remove `HUB_OPTIONS` and `READER_OPTIONS` from keyword arguments; returns those of the hub that say something."""
+    for name in READER_OPTIONS:
+        options.pop(name, None)
     given = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
     return {name: value for name, value in given.items() if value is not None}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from functools import cache
@@ -46,6 +46,12 @@ _OLD_PAD = "pad_and_return_pixel_mask"  # `do_pad` in the first release
 _METADATA = ("image_processor_type", "feature_extractor_type", "processor_class", "_processor_class", "auto_map",
              "do_convert_rgb", "data_format", "input_data_format", "default_to_square", "device", "disable_grouping",
              "return_tensors", "pad_size", "image_seq_length", "_valid_processor_keys", "model_input_names")
+
+#: The settings in the order in which the port's constructor and its `preprocess` take them.
+_PORT_ORDER = ("do_resize", "size", "size_divisor", "resample", "do_rescale", "rescale_factor", "do_normalize",
+               "image_mean", "image_std", "do_center_crop", "crop_size", "do_pad")
+_PORT_CALL_ORDER = (*_PORT_ORDER[:9], "do_pad", "do_center_crop", "crop_size", "return_tensors", "data_format",
+                    "input_data_format")
 
 
 @dataclass(init=False)
@@ -93,14 +99,17 @@ class BridgeTowerImageProcessor:
     apply_exif: bool = False
     num_channels: int = 3
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *values: Any, **settings: Any) -> None:
         """Set the attributes of the class.
+
+        Args:
+            values, settings: attributes of the class; those without a name stand in the order of the port.
 
         Raises:
             ValueError: an unknown setting, or a value that cannot be used.
         """
         defaults = {field.name: field.default for field in fields(self)}
-        chosen = {**defaults, **_known_settings(settings)}
+        chosen = {**defaults, **_known_settings(_named(_PORT_ORDER, values, settings))}
         self.num_channels = chosen.pop("num_channels")  # first: it decides how many means there are
         for name, value in chosen.items():
             setattr(self, name, value)
@@ -157,7 +166,7 @@ class BridgeTowerImageProcessor:
         """Read `preprocessor_config.json`, or the settings in `processor_config.json`, of a folder or a hub repository.
 
         Args:
-            pretrained_model_name_or_path: a folder, or `owner/name` on the Hugging Face hub.
+            pretrained_model_name_or_path: a folder, a file of settings, or `owner/name` on the Hugging Face hub.
             settings: attributes of this class that replace those of the file, and options of the download
                 (`revision`, `cache_dir`, `token`, `local_files_only`, `force_download`, `subfolder`).
 
@@ -167,15 +176,7 @@ class BridgeTowerImageProcessor:
             ValueError: the file is not a JSON object, or a setting is wrong.
         """
         hub = take_hub_options(settings)
-        source = FileSource(pretrained_model_name_or_path, CONFIG_FILE, options=hub)
-        path, config = source.find(CONFIG_FILE), None
-        if path is not None:
-            config = read_json_object(path)
-        elif (path := source.find(_NESTED_CONFIG_FILE)) is not None:
-            config = read_json_object(path).get("image_processor")
-        if path is None or not isinstance(config, Mapping):
-            raise FileNotFoundError(f"{source}/{CONFIG_FILE} does not exist; pass a folder that holds {CONFIG_FILE}, "
-                                    f"or {_NESTED_CONFIG_FILE} with image_processor settings")
+        path, config = _stored_settings(pretrained_model_name_or_path, hub)
         try:
             return cls._from_config(config, settings, str(path))
         except (ValueError, TypeError, KeyError) as error:
@@ -267,9 +268,9 @@ class BridgeTowerImageProcessor:
             data["pixel_values"] = [picture.transpose(1, 2, 0) for picture in data["pixel_values"]]
         return Encoding(data, tensor_type=return_tensors)
 
-    def preprocess(self, images: Any, **options: Any) -> Encoding:
-        """What calling the processor does."""
-        return self(images, **options)
+    def preprocess(self, images: Any, *values: Any, **options: Any) -> Encoding:
+        """What calling the processor does; options without a name stand in the order of the port."""
+        return self(images, **_named(_PORT_CALL_ORDER, values, options))
 
     def _changed(self, settings: Mapping[str, Any]) -> BridgeTowerImageProcessor:
         """This processor with other settings for one call; None leaves a setting as it is."""
@@ -361,10 +362,38 @@ class BridgeTowerImageProcessor:
         return target
 
 
+def _stored_settings(name: str | os.PathLike[str], hub: Mapping[str, Any]) -> tuple[Path, Mapping[str, Any]]:
+    """The file that holds the settings of an image processor, and what it holds, see `from_pretrained`."""
+    given = Path(name).expanduser()
+    if given.is_file():
+        config = read_json_object(given)
+        return given, config.get("image_processor", config)
+    source = FileSource(name, CONFIG_FILE, options=hub)
+    path, settings = source.find(CONFIG_FILE), None
+    if path is not None:
+        settings = read_json_object(path)
+    elif (path := source.find(_NESTED_CONFIG_FILE)) is not None:
+        settings = read_json_object(path).get("image_processor")
+    if path is None or not isinstance(settings, Mapping):
+        raise FileNotFoundError(f"{source}/{CONFIG_FILE} does not exist; pass a folder that holds {CONFIG_FILE}, "
+                                f"or {_NESTED_CONFIG_FILE} with image_processor settings")
+    return path, settings
+
+
 @cache
 def _hints() -> dict[str, Any]:
     """What each setting may be."""
     return get_type_hints(BridgeTowerImageProcessor, include_extras=True)
+
+
+def _named(order: Sequence[str], values: Sequence[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that were given by position and by name, by name."""
+    if len(values) > len(order):
+        raise ValueError(f"{len(values)} settings were given by position, of {len(order)}; name them")
+    twice = [name for name in order[: len(values)] if name in settings]
+    if twice:
+        raise ValueError(f"{twice[0]} was given twice, by position and by name")
+    return {**dict(zip(order, values, strict=False)), **settings}
 
 
 def _known_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

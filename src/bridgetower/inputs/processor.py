@@ -110,14 +110,14 @@ class BridgeTowerProcessor:
         return encoding
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False,
-               clean_up_tokenization_spaces: bool | None = None) -> str:
+               clean_up_tokenization_spaces: bool | None = None, **no_effect: Any) -> str:
         """The text of one row of ids, see `BridgeTowerTokenizer.decode`."""
-        return self.tokenizer.decode(token_ids, skip_special_tokens, clean_up_tokenization_spaces)
+        return self.tokenizer.decode(token_ids, skip_special_tokens, clean_up_tokenization_spaces, **no_effect)
 
     def batch_decode(self, sequences: Any, skip_special_tokens: bool = False,
-                     clean_up_tokenization_spaces: bool | None = None) -> list[str]:
+                     clean_up_tokenization_spaces: bool | None = None, **no_effect: Any) -> list[str]:
         """The texts of several rows of ids."""
-        return self.tokenizer.batch_decode(sequences, skip_special_tokens, clean_up_tokenization_spaces)
+        return self.tokenizer.batch_decode(sequences, skip_special_tokens, clean_up_tokenization_spaces, **no_effect)
 
 
 def _split(options: Mapping[str, Any], return_tensors: str | None) -> tuple[dict[str, Any], dict[str, Any]]:

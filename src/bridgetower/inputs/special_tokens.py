@@ -70,6 +70,7 @@ class SpecialTokens:
     bos_token_id, eos_token_id, unk_token_id, sep_token_id = _TokenId(), _TokenId(), _TokenId(), _TokenId()
     pad_token_id, cls_token_id, mask_token_id = _TokenId(), _TokenId(), _TokenId()
     pad_token_type_id = 0
+    SPECIAL_TOKENS_ATTRIBUTES = (*SPECIAL_TOKEN_NAMES, "additional_special_tokens")
 
     def __init__(self, tokenizer: Tokenizer, special: Mapping[str, str | None], additional: Sequence[str] = ()) -> None:
         self._tokenizer = tokenizer
@@ -104,6 +105,21 @@ class SpecialTokens:
         """The texts of all special tokens, each once."""
         named = [text for text in self._special.values() if text]
         return list(dict.fromkeys([*named, *self.additional_special_tokens]))
+
+    @property
+    def special_tokens_map_extended(self) -> dict[str, Any]:
+        """`special_tokens_map` with `AddedToken`s, which know how they are found in a text."""
+        return {name: list(map(self._added, text)) if isinstance(text, list) else self._added(text)
+                for name, text in self.special_tokens_map.items()}
+
+    @property
+    def all_special_tokens_extended(self) -> list[AddedToken | str]:
+        """All special tokens as `AddedToken`s, each once."""
+        return list(map(self._added, self.all_special_tokens))
+
+    def _added(self, text: str) -> AddedToken | str:
+        """A token as it was added to the vocabulary; an ordinary one as it is."""
+        return {token.content: token for token in self.added_tokens_decoder.values()}.get(text, text)
 
     @property
     def all_special_ids(self) -> list[int]:

@@ -44,7 +44,7 @@ class TextOptions:
         return_offsets_mapping: also the characters of each token.
         return_length: also the number of tokens.
         verbose: warn of texts that are too long for the model.
-        split_special_tokens: treat special tokens in a text as ordinary text.
+        split_special_tokens: treat special tokens in a text as ordinary text; None takes the tokenizer's.
     """
 
     add_special_tokens: bool = True
@@ -64,7 +64,7 @@ class TextOptions:
     return_offsets_mapping: bool = False
     return_length: bool = False
     verbose: bool = True
-    split_special_tokens: bool = False
+    split_special_tokens: bool | None = None
 
     @classmethod
     def names(cls) -> list[str]:

@@ -37,9 +37,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 _MODEL_MAX_LENGTH = 512
 _SETTINGS = ("model_max_length", "padding_side", "truncation_side", "model_input_names",
-             "clean_up_tokenization_spaces", "additional_special_tokens")
+             "clean_up_tokenization_spaces", "additional_special_tokens", "split_special_tokens")
 #: Settings that the tokenizer of the library carries out; `from_pretrained` takes them.
-_LIBRARY_SETTINGS = ("add_prefix_space", "do_lower_case", "strip_accents", "tokenize_chinese_chars")
+_LIBRARY_SETTINGS = ("add_prefix_space", "trim_offsets", "errors", "do_lower_case", "strip_accents",
+                     "tokenize_chinese_chars")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class BridgeTowerTokenizer(Vocabulary):
         padding_side, truncation_side: "right" or "left".
         model_input_names: the keys of what a call returns.
         clean_up_tokenization_spaces: whether `decode` removes the spaces before punctuation.
+        split_special_tokens: whether special tokens in a text are treated as ordinary text.
     """
 
     is_fast = True
@@ -107,6 +109,7 @@ class BridgeTowerTokenizer(Vocabulary):
         check_side("padding_side", self.padding_side)
         check_side("truncation_side", self.truncation_side)
         self.clean_up_tokenization_spaces = bool(settings.get("clean_up_tokenization_spaces"))
+        self.split_special_tokens = bool(settings.get("split_special_tokens"))
         names = ["input_ids", "attention_mask"] if kind == "roberta" else ["input_ids", "token_type_ids",
                                                                           "attention_mask"]
         self.model_input_names: list[str] = list(settings.get("model_input_names") or names)
@@ -122,9 +125,10 @@ class BridgeTowerTokenizer(Vocabulary):
         Args:
             pretrained_model_name_or_path: a folder, a known name such as roberta-base, or `owner/name` on the Hugging
                 Face hub.
-            settings: settings of the constructor, `add_prefix_space` (RoBERTa), `do_lower_case`, `strip_accents`,
-                `tokenize_chinese_chars` (BERT) that replace those of the files; and options of the download
-                (`revision`, `cache_dir`, `token`, `local_files_only`, `force_download`, `subfolder`).
+            settings: settings of the constructor, `add_prefix_space`, `trim_offsets` (RoBERTa), `do_lower_case`,
+                `strip_accents`, `tokenize_chinese_chars` (BERT) that replace those of the files; and options of the
+                download (`revision`, `cache_dir`, `token`, `local_files_only`, `force_download`, `subfolder`).
+                `errors` and options of other libraries (`use_fast`, ...) have no effect on fast tokenizers.
 
         Raises:
             FileNotFoundError: neither a folder nor a name, or files are missing.
@@ -259,7 +263,8 @@ class BridgeTowerTokenizer(Vocabulary):
                     self._tokenizer.enable_truncation(
                         length, stride=options.stride, strategy=options.truncation,
                         direction=options.truncation_side or self.truncation_side)
-                self._tokenizer.encode_special_tokens = options.split_special_tokens
+                splits = options.split_special_tokens
+                self._tokenizer.encode_special_tokens = self.split_special_tokens if splits is None else splits
                 return self._tokenizer.encode_batch(rows, options.is_split_into_words, options.add_special_tokens)
             except TypeError as error:
                 raise ValueError(f"texts must be strings, or lists of words with is_split_into_words=True: {error}"
@@ -308,17 +313,19 @@ class BridgeTowerTokenizer(Vocabulary):
             logger.warning("a text of %d tokens is longer than the %d that the model takes; pass truncation=True",
                            longest, self.model_max_length)
 
-    def encode(self, text: Any, text_pair: Any = None, **options: Any) -> Any:
+    def encode(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **options: Any) -> Any:
         """The `input_ids` of one text or one pair: a list, or (1, L) with `return_tensors`."""
-        return self(text, text_pair, **options)["input_ids"]
+        return self(text, text_pair, add_special_tokens=add_special_tokens, **options)["input_ids"]
 
-    def encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> Encoding:
+    def encode_plus(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **options: Any
+                    ) -> Encoding:
         """What calling the tokenizer does, for one text."""
-        return self(text, text_pair, **options)
+        return self(text, text_pair, add_special_tokens=add_special_tokens, **options)
 
-    def batch_encode_plus(self, batch_text_or_text_pairs: Sequence[Any], **options: Any) -> Encoding:
+    def batch_encode_plus(self, batch_text_or_text_pairs: Sequence[Any], add_special_tokens: bool = True,
+                          **options: Any) -> Encoding:
         """What calling the tokenizer does, for a list of texts or of pairs."""
-        return self(batch_text_or_text_pairs, **options)
+        return self(batch_text_or_text_pairs, add_special_tokens=add_special_tokens, **options)
 
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **options: Any
                  ) -> list[str]:

@@ -36,7 +36,7 @@ _HINTS: Mapping[str, Any] = {
     "additional_special_tokens": list[Any] | None, "model_input_names": list[str] | None,
     "added_tokens_decoder": Mapping | None, "clean_up_tokenization_spaces": bool | None,
     "add_prefix_space": bool | None, "do_lower_case": bool | None, "strip_accents": bool | None,
-    "tokenize_chinese_chars": bool | None,
+    "tokenize_chinese_chars": bool | None, "split_special_tokens": bool | None, "trim_offsets": bool | None,
 }  # fmt: skip
 
 
@@ -245,3 +245,6 @@ def _apply(tokenizer: Tokenizer, kind: Kind, settings: Mapping[str, Any]) -> Non
             tokenizer.pre_tokenizer.add_prefix_space = settings["add_prefix_space"]
             if isinstance(tokenizer.post_processor, processors.RobertaProcessing):
                 tokenizer.post_processor.add_prefix_space = settings["add_prefix_space"]
+        trims = settings.get("trim_offsets")
+        if trims is not None and isinstance(tokenizer.post_processor, processors.RobertaProcessing):
+            tokenizer.post_processor.trim_offsets = trims

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from ..known import nearest
 from .encoding import as_list
 from .special_tokens import SpecialTokens
 from .tokenizer_files import Kind
@@ -18,6 +19,9 @@ _WORD_START = "Ġ"  # how byte-level BPE writes a leading space
 #: Spaces that joined tokens have and written text has not.
 _CLEAN_UP = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
              (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))
+
+_OF_SLOW_TOKENIZERS = ("spaces_between_special_tokens", "use_source_tokenizer")
+_DECODE_OPTIONS = ("skip_special_tokens", "clean_up_tokenization_spaces", *_OF_SLOW_TOKENIZERS)
 
 
 class Vocabulary(SpecialTokens):
@@ -48,6 +52,11 @@ class Vocabulary(SpecialTokens):
     def backend_tokenizer(self) -> Tokenizer:
         """The library's tokenizer."""
         return self._tokenizer
+
+    @property
+    def decoder(self) -> Any:
+        """The part of the library's tokenizer that makes texts of tokens."""
+        return self._tokenizer.decoder
 
     @property
     def vocab(self) -> dict[str, int]:
@@ -101,6 +110,7 @@ class Vocabulary(SpecialTokens):
         token_ids: Any,
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
+        **no_effect: Any,
     ) -> str:
         """The text of one row of ids.
 
@@ -108,10 +118,14 @@ class Vocabulary(SpecialTokens):
             token_ids: an integer, or a list, array or tensor of them.
             skip_special_tokens: leave special tokens out.
             clean_up_tokenization_spaces: remove spaces before punctuation; None takes the tokenizer's setting.
+            no_effect: options of slow tokenizers, such as `spaces_between_special_tokens`.
 
         Raises:
-            ValueError: several rows.
+            ValueError: several rows, or an unknown option.
         """
+        for name in no_effect:
+            if name not in _OF_SLOW_TOKENIZERS:
+                raise ValueError(f"{name!r} is not an option of decode{nearest(name, _DECODE_OPTIONS)}")
         ids = as_list(token_ids)
         ids = [ids] if isinstance(ids, int) else list(ids)
         if ids and not isinstance(ids[0], int):
@@ -126,9 +140,11 @@ class Vocabulary(SpecialTokens):
         sequences: Any,
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
+        **no_effect: Any,
     ) -> list[str]:
         """The texts of several rows of ids, see `decode`."""
-        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in as_list(sequences)]
+        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces, **no_effect)
+                for row in as_list(sequences)]
 
     @staticmethod
     def clean_up_tokenization(text: str) -> str:

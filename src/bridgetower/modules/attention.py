@@ -33,12 +33,15 @@ def text_mask(input_ids: Tensor | None, attention_mask: Tensor | None, inputs_em
     """The attention mask (B, L) of texts (B, L), or of embedded words (B, L, W): ones if None is given.
 
     Raises:
-        ValueError: when there are no texts.
+        ValueError: when there are no texts, or a mask that is not one row per text.
     """
     texts = inputs_embeds if input_ids is None else input_ids
     if texts is None:
         raise ValueError("input_ids is missing: pass the ids of the tokens, or inputs_embeds")
     if attention_mask is not None:
+        if attention_mask.ndim != 2:
+            raise ValueError(f"attention_mask has the shape {list(attention_mask.shape)}; "
+                             "give one row of 0 and 1 per text")
         return attention_mask
     return paddle.ones_like(texts) if texts.ndim == 2 else paddle.ones(texts.shape[:2], "int64")
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import paddle
-import paddle.nn.functional as F
 from paddle import Tensor
 
 from ..config import BridgeTowerConfig
-from ..objectives import vqa_loss
+from ..objectives import class_cross_entropy, vqa_loss
 from .bt_module import BridgeTowerModel, as_the_port
 from .heads import Classifier
 from .outputs import BridgeTowerModelOutput, ClassifierOutput
@@ -39,7 +38,7 @@ class _Classifier(BridgeTowerPretrainedModel):
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(B, C) and (B,) -> scalar."""
-        return F.cross_entropy(logits, labels)
+        return class_cross_entropy(logits, labels)
 
     def _output(self, pooled: Tensor, labels: Tensor | None, return_dict: bool | None, hidden_states: Any = None,
                 attentions: Any = None) -> ClassifierOutput | tuple:

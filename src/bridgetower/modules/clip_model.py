@@ -69,6 +69,8 @@ class ImageTower(nn.Layer):
             raise ValueError(f"images are {width}x{height} pixels, the model is built for "
                              f"{self.image_size}x{self.image_size}; resize them, set image_size, or pass "
                              "interpolate_pos_encoding=True")
+        if pixel_values.dtype != self.patch_embedding.weight.dtype:  # float64, or weights in half precision
+            pixel_values = pixel_values.astype(self.patch_embedding.weight.dtype)
         patches = self.patch_embedding(pixel_values).flatten(2).transpose([0, 2, 1])
         tokens = self.class_embedding.expand([patches.shape[0], 1, -1]).astype(patches.dtype)
         return self.pre_norm(paddle.concat([tokens, patches], axis=1) + positions)

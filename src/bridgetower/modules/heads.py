@@ -45,6 +45,10 @@ class MLMHead(nn.Layer):
         """The decoder (V, D), by the name that output embeddings have elsewhere."""
         return self.decoder_weight
 
+    @weight.setter
+    def weight(self, value: Tensor) -> None:  # PaddleNLP's `tie_weights` sets it
+        self.decoder_weight = value
+
     def forward(self, states: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""
         states = self.norm(self.activation(self.dense(states)))

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..model_parts import BASE_PREFIX, patterns
 from ..one_channel import CLIP_MEAN, CLIP_STD, PATCH_KERNELS, MeanAndStd, fold_channels
 from ..position import resize_position_table
 from ..setting_rules.config_limits import parameter_count
-from ..sources import HUB_OPTIONS, read_normalization, read_weights
+from ..sources import HUB_OPTIONS, READER_OPTIONS, read_normalization, read_weights, write_port_folder
 
 __all__ = ["LoadReport", "LoadingMixin", "check_size", "load_into"]
 
@@ -26,9 +27,6 @@ logger = logging.getLogger(__name__)
 
 #: What a task may leave out or start anew; anything else must be in the file and in the model.
 HEADS = patterns("head")
-#: How other libraries are to read a file; every kind of file is read here, and no code of a repository ever runs.
-_NO_EFFECT = ("from_hf_hub", "convert_from_torch", "low_cpu_mem_usage", "use_safetensors", "trust_remote_code",
-              "resume_download")
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -173,6 +171,18 @@ def check_size(config: BridgeTowerConfig, given: int, source: str | os.PathLike)
                          "they do not belong together")
 
 
+def _configuration(given: BridgeTowerConfig | str | os.PathLike | None, stored: Any, source: str | os.PathLike,
+                   options: Mapping[str, Any]) -> BridgeTowerConfig:
+    """The configuration to build with: given, named, or else stored beside the weights."""
+    if isinstance(given, BridgeTowerConfig):
+        return given
+    if given is not None:
+        return BridgeTowerConfig.from_pretrained(given, **options)
+    if stored is None:
+        raise ValueError(f"{source} holds weights but no configuration; pass config=")
+    return stored if isinstance(stored, BridgeTowerConfig) else BridgeTowerConfig(**stored)
+
+
 class LoadingMixin:
     """`from_pretrained` for our own folders, Hugging Face folders and original checkpoints alike."""
 
@@ -183,10 +193,31 @@ class LoadingMixin:
         """Turn weights of another task, by our names, into those that this class starts with; by default they stay."""
         return tensors
 
+    def save_pretrained(self, save_dir: str | os.PathLike, *values: Any, save_to_hf: bool = False, **options: Any
+                        ) -> None:
+        """Write the weights and the configuration.
+
+        Args:
+            save_dir: the folder.
+            values, options: see PaddleNLP's `PretrainedModel.save_pretrained`.
+            save_to_hf: write a folder that transformers' BridgeTower reads, as `torch2paddle.py --reverse` does;
+                `from_pretrained` reads it as well.
+
+        Raises:
+            ValueError: transformers has no such model; the message names the setting.
+        """
+        if not save_to_hf:
+            super().save_pretrained(save_dir, *values, **options)  # type: ignore[misc]
+            return
+        with TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "paddle"
+            super().save_pretrained(folder, *values, **options)  # type: ignore[misc]
+            write_port_folder(folder, save_dir)
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *,
-                        config: BridgeTowerConfig | None = None, dtype: Any = "float32", torch_dtype: Any = None,
-                        output_loading_info: bool = False, allow_nonfinite: bool = False,
+                        config: BridgeTowerConfig | str | os.PathLike | None = None, dtype: Any = "float32",
+                        torch_dtype: Any = None, output_loading_info: bool = False, allow_nonfinite: bool = False,
                         ignore_mismatched_sizes: bool = False, **changes: Any) -> Any:
         """Build a model from a folder or file and fill it with its weights.
 
@@ -197,7 +228,7 @@ class LoadingMixin:
         Args:
             pretrained_model_name_or_path: a folder with config.json and model_state.pdparams or model.safetensors, a
                 Hugging Face PyTorch folder, an original `.ckpt`, or a name on the Hugging Face hub.
-            config: the configuration to build with, instead of the stored one.
+            config: the configuration to build with, instead of the stored one; or where that is stored.
             dtype: of the parameters, whatever is stored: float32, float16 or bfloat16, as a name or as a type of
                 Paddle, NumPy or PyTorch; `auto` takes that of the configuration. Paddle computes in half precision on
                 GPUs only.
@@ -220,23 +251,20 @@ class LoadingMixin:
         """
         wanted = _dtype_name(dtype if torch_dtype is None else torch_dtype)
         hub = {name: changes.pop(name) for name in HUB_OPTIONS if name in changes}
-        changes = {name: value for name, value in changes.items() if name not in _NO_EFFECT}
+        changes = {name: value for name, value in changes.items() if name not in READER_OPTIONS}
         tensors, stored = read_weights(Path(pretrained_model_name_or_path), allow_nonfinite, hub)
-        if config is None:
-            if stored is None:
-                raise ValueError(f"{pretrained_model_name_or_path} holds weights but no configuration; pass config=")
-            config = stored if isinstance(stored, BridgeTowerConfig) else BridgeTowerConfig(**stored)
+        settings = _configuration(config, stored, pretrained_model_name_or_path, hub)
         if changes:
-            config = config.replace(**changes)
-        check_size(config, sum(value.size for value in tensors.values()), Path(pretrained_model_name_or_path))
-        model = cls(config)  # type: ignore[call-arg]
-        reads_grey = config.vision_config.num_channels == 1
+            settings = settings.replace(**changes)
+        check_size(settings, sum(value.size for value in tensors.values()), Path(pretrained_model_name_or_path))
+        model = cls(settings)  # type: ignore[call-arg]
+        reads_grey = settings.vision_config.num_channels == 1
         normalization = (read_normalization(pretrained_model_name_or_path, hub) if reads_grey
                          else (CLIP_MEAN, CLIP_STD))
         report = load_into(model, tensors, Path(pretrained_model_name_or_path), normalization=normalization,
                            skip_misfits=ignore_mismatched_sizes)
         if wanted == "auto":
-            wanted = _dtype_name(config.dtype or "float32")
+            wanted = _dtype_name(settings.dtype or "float32")
         if wanted != "float32":
             model.to(dtype=wanted)  # type: ignore[attr-defined]
         model.config.dtype = wanted  # type: ignore[attr-defined]

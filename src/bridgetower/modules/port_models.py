@@ -12,7 +12,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from ..config import BridgeTowerConfig
-from ..objectives import masked_cross_entropy
+from ..objectives import class_cross_entropy, masked_cross_entropy
 from .bt_module import BridgeTowerModel, as_the_port
 from .heads import mlm_head
 from .layers import Linear
@@ -92,7 +92,7 @@ class BridgeTowerForImageAndTextRetrieval(BridgeTowerPretrainedModel):
             token_type_ids, pixel_mask, head_mask, inputs_embeds, image_embeds, output_attentions, output_hidden_states,
                 interpolate_pos_encoding: see `BridgeTowerModel.forward`.
             return_dict: False returns a tuple: the loss with labels, then, as in the port, each row's logits (2,).
-            labels: (B,), 1 = match.
+            labels: (B,), 1 = match, -100 = not counted; or (B, 2) probabilities.
 
         Returns:
             `logits` (B, 2), and `loss` with labels.
@@ -102,7 +102,7 @@ class BridgeTowerForImageAndTextRetrieval(BridgeTowerPretrainedModel):
             None, output_attentions, output_hidden_states, interpolate_pos_encoding=interpolate_pos_encoding,
             first_token_only=True)
         logits = self.itm_head(features.pooler_output)
-        loss = None if labels is None else F.cross_entropy(logits, labels)
+        loss = None if labels is None else class_cross_entropy(logits, labels)
         output = ImageTextMatchingOutput(loss=loss, logits=logits, hidden_states=features.hidden_states,
                                          attentions=features.attentions)
         return _tuple_of_rows(output) if return_dict is False else output
@@ -163,7 +163,7 @@ class BridgeTowerForContrastiveLearning(BridgeTowerPretrainedModel):
             pixel_values: (B, 3, S, S).
             token_type_ids, pixel_mask, head_mask, inputs_embeds, image_embeds, output_attentions,
                 interpolate_pos_encoding: see `BridgeTowerModel.forward`.
-            output_hidden_states: whether to return them, as the port always does; False is faster.
+            output_hidden_states: False leaves them out, which is faster; the port returns them whatever it is.
             return_dict: False returns the fields that are not None as a tuple.
             return_loss: whether to compute the loss of the pairs against each other.
 
@@ -172,7 +172,7 @@ class BridgeTowerForContrastiveLearning(BridgeTowerPretrainedModel):
         """
         model = self.bridgetower
         attention_mask = model.check_inputs(input_ids, attention_mask, pixel_values, inputs_embeds, image_embeds)
-        with_states, with_weights = model.wanted(bool(output_hidden_states), output_attentions)
+        with_states, with_weights = model.wanted(output_hidden_states is not False, output_attentions)
         text_states, image_states, every_state = model.encode(input_ids, attention_mask, pixel_values, inputs_embeds,
                                                               image_embeds, interpolate_pos_encoding, with_states)
         projected = model.project_image(image_states)

@@ -9,11 +9,15 @@ from paddle import Tensor, nn
 from paddlenlp.transformers import PretrainedModel
 
 from ..config import BridgeTowerConfig
+from ..objectives import in_float32
 from .clip_model import ImageTower
 from .heads import MLMHead
 from .loading import LoadingMixin
 
 __all__ = ["BridgeTowerPretrainedModel"]
+
+#: Deviation of new words from the mean of the old ones, in standard deviations of those: that of transformers.
+_NOISE = 1e-9 ** 0.5
 
 
 class BridgeTowerPretrainedModel(LoadingMixin, PretrainedModel):
@@ -92,15 +96,25 @@ class BridgeTowerPretrainedModel(LoadingMixin, PretrainedModel):
         """The MLM head, whose `weight` (V, D) and `bias` (V,) score words; None in models without one."""
         return getattr(self, "mlm_head", None)
 
-    def resize_token_embeddings(self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None
-                                ) -> nn.Embedding:
-        """Change the number of words, of the text tower and of the MLM head.
+    def set_output_embeddings(self, value: nn.Layer) -> None:
+        """Replace the MLM head.
 
-        Rows that are added start at random, as at the initialisation, with a bias of zero.
+        Raises:
+            ValueError: the model has none.
+        """
+        if self.get_output_embeddings() is None:
+            raise ValueError(f"{type(self).__name__} has no output embeddings; use BridgeTowerForMaskedLM")
+        self.mlm_head = value
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None,
+                                mean_resizing: bool = True) -> nn.Embedding:
+        """Change the number of words, of the text tower and of the MLM head.
 
         Args:
             new_num_tokens: words from now on; None leaves their number as it is.
             pad_to_multiple_of: round the number up to a multiple of this.
+            mean_resizing: whether rows and biases that are added start near the mean of the old ones, as in
+                transformers; else at random and zero, as at the initialisation.
 
         Returns:
             The word embeddings.
@@ -114,23 +128,28 @@ class BridgeTowerPretrainedModel(LoadingMixin, PretrainedModel):
         if wanted == old.weight.shape[0]:
             return old
         new = nn.Embedding(wanted, old.weight.shape[1])
-        new.weight = self._resized(old.weight, wanted)
+        new.weight = self._resized(old.weight, wanted, mean_resizing)
         self.set_input_embeddings(new)
         head = self.get_output_embeddings()
         if head is not None:
             is_tied = head.decoder_weight is old.weight
-            head.decoder_weight = new.weight if is_tied else self._resized(head.decoder_weight, wanted)
-            head.bias = self._resized(head.bias, wanted)
+            decoder = head.decoder_weight
+            head.decoder_weight = new.weight if is_tied else self._resized(decoder, wanted, mean_resizing)
+            head.bias = self._resized(head.bias, wanted, mean_resizing)
         self.config.text_config.vocab_size = wanted
         return new
 
-    def _resized(self, old: Tensor, rows: int) -> Tensor:
+    def _resized(self, old: Tensor, rows: int, start_at_mean: bool) -> Tensor:
         """A parameter with more or fewer rows, (V, ...) -> (rows, ...)."""
         new = self.create_parameter([rows, *old.shape[1:]], dtype=old.dtype, is_bias=old.ndim == 1)
         if old.ndim > 1:
             nn.initializer.Normal(std=self.config.initializer_range)(new)
         kept = min(rows, old.shape[0])
         with paddle.no_grad():
+            if start_at_mean:
+                values = in_float32(old)
+                noise = _NOISE * values.std(0, unbiased=False) * paddle.randn(new.shape)
+                new.set_value((values.mean(0) + noise).astype(old.dtype))
             new[:kept] = old[:kept]
         new.stop_gradient = old.stop_gradient
         return new

@@ -7,7 +7,7 @@ from paddle import Tensor, nn
 
 from ..config import BridgeTowerConfig
 from ..model_parts import patterns
-from ..objectives import in_float32
+from ..objectives import class_cross_entropy, in_float32
 from .attention import text_mask
 from .bert_model import TextTower
 from .clip_model import ImageTower
@@ -51,7 +51,7 @@ class BridgeTowerForImageClassification(BridgeTowerPretrainedModel):
         states = tower(pixel_values, len(tower.layers) + 1 if with_states else 1, None, interpolate_pos_encoding,
                        with_last_norm=False, attentions=weights)
         logits = self.classifier(tower.post_norm(states[-1])[:, 0])
-        loss = None if labels is None else F.cross_entropy(logits, labels)
+        loss = None if labels is None else class_cross_entropy(logits, labels)
         return _output(loss, logits, states if with_states else None, weights, return_dict)
 
 
@@ -132,7 +132,7 @@ class BridgeTowerForSequenceClassification(BridgeTowerPretrainedModel):
         loss = None
         if labels is not None:
             if self.config.num_labels == 1:
-                loss = F.mse_loss(in_float32(logits[:, 0]), in_float32(labels))
+                loss = F.mse_loss(in_float32(logits[:, 0]), in_float32(labels).flatten())
             else:
-                loss = F.cross_entropy(logits, labels)
+                loss = class_cross_entropy(logits, labels)
         return _output(loss, logits, states if with_states else None, weights, return_dict)

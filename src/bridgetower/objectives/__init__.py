@@ -1,5 +1,6 @@
 """Losses: tensors in, tensors out."""
 
+from .classes import class_cross_entropy
 from .contrastive import (
     contrastive_loss,
     contrastive_similarity,
@@ -10,5 +11,5 @@ from .float32 import in_float32
 from .masked import masked_cross_entropy
 from .vqa import vqa_loss
 
-__all__ = ["contrastive_loss", "contrastive_similarity", "draw_negatives", "in_float32", "masked_cross_entropy",
-           "negative_weights", "vqa_loss"]
+__all__ = ["class_cross_entropy", "contrastive_loss", "contrastive_similarity", "draw_negatives", "in_float32",
+           "masked_cross_entropy", "negative_weights", "vqa_loss"]
