@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bridgetower.explain import head_divergence, plot_head_divergence
-from bridgetower.explain.divergence import KINDS, pairwise_divergence
+from bridgetower.explain.divergence import KINDS, HeadDivergence, pairwise_divergence
 from bridgetower.pipelines.engine import open_engines
 
 Folders = Callable[[str], Path]
@@ -51,6 +51,17 @@ def test_batches_and_padding_do_not_matter(saved: Folders, pictures: list[Path],
     plot_head_divergence([together, alone], tmp_path / "heads.png")
     assert Image.open(tmp_path / "heads.png").format == "PNG"
     assert together.to_json()["layers"].keys() == KINDS.keys()
+
+
+def test_the_figure_shows_every_column_whole(tmp_path: Path) -> None:
+    """The panels of a row share their scale, whichever column has the larger numbers."""
+    small, large = (HeadDivergence("model", 1, {kind: np.full((2, 2), size) for kind in KINDS}) for size in (0.1, 9))
+    inked = []
+    for models in ([small, large], [large, small]):
+        plot_head_divergence(models, tmp_path / "heads.png")
+        pixels = np.asarray(Image.open(tmp_path / "heads.png").convert("RGB")).astype(int)
+        inked.append((np.abs(np.diff(pixels)).max(2) > 100).sum())  # what has a colour: lines and dots
+    assert inked[0] == pytest.approx(inked[1], rel=0.1)
 
 
 def test_nothing_to_compare(saved: Folders) -> None:

@@ -27,6 +27,7 @@ def plot_head_divergence(models: Sequence[HeadDivergence], path: Path) -> None:
         for column, model in enumerate(models):
             _panel(cells[row, column], model, kind, COLORS[column % len(COLORS)])
         cells[row, 0].set_ylabel("KL divergence", color=INK, fontsize=9)
+        cells[row, 0].set_ylim(bottom=0)  # shared by the row, and fixed at what all of its panels need
     for axes, model in zip(cells[0], models, strict=True):
         axes.set_title(f"{model.name}\n{next(iter(KINDS))}", fontsize=10, color=INK, parse_math=False)
     for axes in cells[-1]:
@@ -44,7 +45,6 @@ def _panel(axes: Axes, model: HeadDivergence, kind: str, color: str) -> None:
     axes.set_title(kind, fontsize=10, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(0.5, len(heads) + 0.5)
-    axes.set_ylim(bottom=0)
     axes.grid(axis="y", color=FAINT, alpha=0.25)
     axes.tick_params(labelsize=8, colors=INK)
     for side in ("top", "right"):
