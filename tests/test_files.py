@@ -99,6 +99,15 @@ def test_one_program_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
     assert names(tmp_path) == ["out", "out/result"]
 
 
+@pytest.mark.parametrize("below", ["", "new"])
+def test_a_file_is_no_folder(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError, match="file is a file; name a folder"), \
+            locked_folder(tmp_path / "file" / below):
+        pass
+    assert names(tmp_path) == ["file"]
+
+
 def test_a_lock_that_leads_to_nothing_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError), locked_folder(tmp_path / "new" / "out"):
         raise ValueError("bad settings")

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-__all__ = ["FileSet", "FolderInUseError", "file_hash", "folder_beside", "locked_file", "locked_folder",
+__all__ = ["FileSet", "FolderInUseError", "check_folder", "file_hash", "folder_beside", "locked_file", "locked_folder",
            "named_when_full", "write_beside", "write_json", "write_text"]
 
 
@@ -30,6 +30,17 @@ class FolderInUseError(OSError):
     """Another program is writing to a folder or file; the message says which."""
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse an output folder that cannot be made, because it or one above it is a file.
+
+    Raises:
+        FileExistsError: there is such a file.
+    """
+    for path in (folder, *folder.parents):
+        if path.is_file():
+            raise FileExistsError(f"{path} is a file; name a folder for the output")
+
+
 @contextmanager
 def locked_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Keep other programs from writing to a folder, which is made when it does not exist.
@@ -39,8 +50,10 @@ def locked_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
 
     Raises:
         FolderInUseError: another program holds the lock.
+        FileExistsError: there is a file where the folder should be.
     """
     folder = Path(folder)
+    check_folder(folder)
     with _locked(folder / _LOCK, folder):
         _remove_unfinished(folder)
         yield

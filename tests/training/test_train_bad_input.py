@@ -55,6 +55,7 @@ def complaint(mini: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     (dict(task={"name": "pretrain", "objectives": []}), ["objectives", "mlm"]),
     (dict(model={**MODEL, "hidden_sise": 64}), ["hidden_sise", "hidden_size"]),
     (dict(model={**MODEL, "num_attention_heads": 3}), ["64", "3"]),
+    (dict(model={**MODEL, "num_labels": 9}), ["model.num_labels=9", "the task has 6 answers", "leave it out"]),
     (dict(weight_decai=0.1), ["training has no setting 'weight_decai'", "did you mean 'weight_decay'?"]),
     (dict(weight_decay="much"), ["training.weight_decay='much'", "invalid float"]),
     (dict(save_strategy="sometimes"), ["training.save_strategy='sometimes'", "epoch"]),
@@ -80,6 +81,13 @@ def complaint(mini: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
 def test_settings(complaint: Callable[..., str], settings: dict[str, Any], expected: list[str]) -> None:
     message = complaint(**settings)
     assert all(part in message for part in expected), message
+
+
+@pytest.mark.parametrize("below", ["", "/run"])
+def test_an_output_folder_that_is_a_file(complaint: Callable[..., str], tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    message = complaint(flags=("--output_dir", f"{tmp_path / 'file'}{below}"))
+    assert message == f"{tmp_path / 'file'} is a file; name a folder for the output"
 
 
 def test_experiment_file(complaint: Callable[..., str], tmp_path: Path) -> None:

@@ -99,5 +99,5 @@ def take_hub_options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:160] if lines else type(error).__name__
+    first = str(error).strip().partition("\n")[0]
+    return first.partition(". ")[0][:200].rstrip(".") or type(error).__name__

@@ -85,6 +85,11 @@ def build_config(experiment: Experiment, tokenizer: BridgeTowerTokenizer | None,
         SettingsError: settings that no model can have, or a vocabulary that is not the tokenizer's.
     """
     source = experiment.source
+    stated = experiment.model.get("num_labels", num_labels)
+    # The whole configuration of another model says how many classes that one had.
+    if num_labels is not None and stated != num_labels and "model_type" not in experiment.model:
+        raise SettingsError(f"{source}: model.num_labels={stated}, but the task has {num_labels} answers or classes, "
+                            "which its data and task.num_labels say; leave it out")
     try:
         base = _bare_config(experiment, tokenizer, stored)
         vision = {**tower_settings(base.vision_config), "image_size": experiment.data.image_size}

@@ -12,6 +12,7 @@ import paddle
 from paddlenlp.trainer.trainer_callback import TrainerState
 
 from ..experiment import SettingsError
+from ..files import check_folder
 from .checkpoints import check_checkpoint, check_file, complete_checkpoints, newest_checkpoint
 from .trainer_state import training_state
 
@@ -55,8 +56,10 @@ def checkpoint_to_resume(args: Any) -> str | None:
         FileNotFoundError: when it does not exist or lacks files.
         SettingsError: when its files are not to be trusted, or the output folder holds checkpoints of an earlier run,
             which a new run would rotate away.
+        FileExistsError: the output folder is a file.
     """
     folder, name = Path(args.output_dir), args.resume_from_checkpoint
+    check_folder(folder)
     if name and not args.do_train:
         raise SettingsError(f"--resume_from_checkpoint {name} goes on with a training, and --do_train is missing; add "
                             "it, or evaluate a checkpoint with --checkpoint_path")
