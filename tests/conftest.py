@@ -1,5 +1,6 @@
 """What all tests share: a CPU, one thread, no network, the same examples of property tests in every run."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -27,6 +28,12 @@ os.environ["MPLBACKEND"] = "Agg"
 # No deadline: the first example pays for imports, and the machine may be busy.
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the imports made out of garbage collection, which Paddle starts for each frame that it translates."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

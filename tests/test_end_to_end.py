@@ -225,8 +225,8 @@ def test_single_towers(miniature: Path) -> None:
 
 
 def test_a_comparison_prints_its_table(miniature: Path) -> None:
-    printed = launch("ablation", miniature, "meter", IMAGE_TOWER="clip", TEXT_TOWER="roberta", OUTPUT="meter",
-                     settings=(*model_settings(miniature), "task.num_labels=2"))
+    printed = launch("ablation", miniature, "meter", "--batch_size", "4", IMAGE_TOWER="clip", TEXT_TOWER="roberta",
+                     OUTPUT="meter", settings=(*model_settings(miniature), "task.num_labels=2"))
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines()
             if line.startswith("| ")][1:]
     assert [row[0] for row in rows] == ["BridgeTower", "METER", "METER with gated fusion of all blocks"]

@@ -135,4 +135,4 @@ def test_methods_need_less_or_more() -> None:
 @pytest.mark.parametrize("case", ["pooled", "dropout", "deep", "recompute", "weights"])
 def test_computed_peaks_are_those_of_small_trainings(warm_python: Path, case: str) -> None:
     found = last_line(warm_python, "-m", "tests.training.memory_peak", case, timeout=300)
-    assert found["computed"] == pytest.approx(found["measured"], rel=0.1), found
+    assert found["computed"] == pytest.approx(found["measured"], rel=0.08), found
