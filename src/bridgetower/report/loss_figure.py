@@ -32,7 +32,7 @@ def plot_loss_curves(runs: Mapping[str, Mapping[str, Curve]], path: Path) -> Non
     grid = figure.subplots(2, len(runs), squeeze=False)
     for (title, curves), (losses, accuracies) in zip(runs.items(), grid.T, strict=True):
         color_of: dict[str, str] = {}
-        _draw(losses, {name: curve for name, curve in curves.items() if _is_loss(name)}, color_of)
+        _draw(losses, _losses(curves), color_of)
         measures = _measures(curves)
         _draw(accuracies, measures, color_of)
         losses.set_title(title, fontsize=13, fontweight="bold", color=INK, loc="left")
@@ -47,9 +47,13 @@ def plot_loss_curves(runs: Mapping[str, Mapping[str, Curve]], path: Path) -> Non
     save_figure(figure, path)
 
 
-def _is_loss(name: str) -> bool:
+def _losses(curves: Mapping[str, Curve]) -> dict[str, Curve]:
+    """The losses that differ: where there is one objective, `loss` is its loss."""
     # train_loss is the mean over a whole run, not a point of a curve.
-    return name.endswith("loss") and name != "train_loss"
+    losses = {name: curve for name, curve in curves.items() if name.endswith("loss") and name != "train_loss"}
+    if sum(not name.startswith("eval_") for name in losses) == 2:
+        losses.pop("loss", None)
+    return losses
 
 
 def _measures(curves: Mapping[str, Curve]) -> dict[str, Curve]:
