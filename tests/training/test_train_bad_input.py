@@ -161,3 +161,20 @@ def test_output_folder_of_an_earlier_run(complaint: Callable[..., str], tmp_path
     (checkpoint / "trainer_state.json").write_text("{}")
     write_manifest(checkpoint, 8)
     assert "trainer_state.json has no global_step" in complaint(flags=("--resume_from_checkpoint", "last"))
+
+
+@pytest.mark.parametrize("flags, settings, expected", [
+    (("--per_device_train_batch_size", "65536"), {}, ["--per_device_train_batch_size", "smaller data.image_size",
+                                                      "for each of 65536 samples", "cpu has 2.0 GB in all"]),
+    (("--per_device_train_batch_size", "65536", "--recompute"), {}, ["takes", "GB or more"]),
+    (("--per_device_train_batch_size", "64"), dict(data={"image_size": 2048}), ["samples of 2048 pixels"]),
+    ((), dict(model={**MODEL, "hidden_size": 4096, "intermediate_size": 16384}),
+     ["million parameters", "smaller model"]),
+])
+def test_what_no_device_here_could_hold(complaint: Callable[..., str], monkeypatch: pytest.MonkeyPatch,
+                                        flags: tuple[str, ...], settings: dict[str, Any], expected: list[str]) -> None:
+    from bridgetower.training import fitting
+
+    monkeypatch.setattr(fitting, "device_memory", lambda device: 2 * 10**9)
+    message = complaint(flags=flags, do=("--do_train",), **settings)
+    assert all(part in message for part in expected), message

@@ -14,6 +14,7 @@ from ..setting_rules.json_files import read_json_object
 from ..setting_rules.ranges import Vocabulary, checked, shown
 from .hub_files import FileSource
 from .special_tokens import SPECIAL_TOKEN_NAMES, token_text
+from .tokenizer_parts import check_added, check_parts
 
 __all__ = ["DEFAULT_TOKENS", "Kind", "StoredTokenizer", "frame", "read_tokenizer", "tokenizer_source"]
 
@@ -157,12 +158,16 @@ def _tokens(kind: Kind, settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _from_tokenizer_json(path: Path) -> tuple[Tokenizer, Kind]:
-    for token in checked(read_json_object(path).get("added_tokens"), list[Any] | None, "added_tokens") or ():
+    stored = read_json_object(path)
+    for token in checked(stored.get("added_tokens"), list[Any] | None, "added_tokens") or ():
         token_text(token)
+    check_parts(stored)
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust side raises bare Exceptions
         raise ValueError(f"{path} is not a tokenizer file: {error}") from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
     if isinstance(tokenizer.model, models.BPE):
         return tokenizer, "roberta"
     if isinstance(tokenizer.model, models.WordPiece):
@@ -218,6 +223,7 @@ def _add_tokens(tokenizer: Tokenizer, kind: Kind, settings: Mapping[str, Any], a
     decoder = settings.get("added_tokens_decoder") or {}
     stored = {int(index): token for index, token in decoder.items()} if isinstance(decoder, dict) else {}
     stored |= {int(index): {"content": text} for text, index in added.items() if int(index) not in stored}
+    check_added(len(stored))
     options = ("single_word", "lstrip", "rstrip", "normalized", "special")
     for _, token in sorted(stored.items()):
         if tokenizer.token_to_id(str(token_text(token))) is None:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import ijson
 
-from .shapes import problem_of
+from .annotation_shapes import problem_of
 from .tables import PreparationError
 from .text_files import open_text, read_lines
 

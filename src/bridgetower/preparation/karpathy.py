@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .annotation_shapes import FileName
 from .json_stream import Unique, stream_array
 from .schemas import CAPTIONS
-from .shapes import FileName
 from .tables import Settings, Table, caption_rows, list_images, shuffled
 
 ROOT = "mscoco_flickr30k_vqav2_snli_ve"

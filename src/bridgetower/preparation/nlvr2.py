@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .annotation_shapes import FileName, problem_of
 from .json_stream import Unique, read_json_lines
 from .schemas import NLVR2_WITH_SENTENCES
-from .shapes import FileName, problem_of
 from .tables import PreparationError, Row, Settings, Table
 
 _ANNOTATIONS = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .annotation_shapes import FileName
 from .json_stream import read_json_lines
 from .karpathy import FLICKR30K, ROOT
 from .schemas import SNLI_VE
-from .shapes import FileName
 from .tables import PreparationError, Row, Settings, Table
 
 SPLITS = ("train", "dev", "test")

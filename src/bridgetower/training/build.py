@@ -21,6 +21,7 @@ from ..modules.loading import HEADS, check_size
 from ..one_channel import MeanAndStd
 from ..tasks import TASKS, Labels, Task
 from .arguments import BridgeTowerTrainingArguments
+from .fitting import check_fits
 from .model_config import build_config
 
 __all__ = ["Data", "Weights", "build_data", "build_model", "build_processor", "check_run", "folded_normalization"]
@@ -155,8 +156,8 @@ def build_processor(experiment: Experiment, task: Task, tokenizer: BridgeTowerTo
 
 
 def build_model(experiment: Experiment, task: Task, tokenizer: BridgeTowerTokenizer | None, data: Data,
-                weights: Weights | None, new_heads: bool = True, new_classifier: bool = False
-                ) -> BridgeTowerPretrainedModel:
+                weights: Weights | None, new_heads: bool = True, new_classifier: bool = False,
+                args: BridgeTowerTrainingArguments | None = None) -> BridgeTowerPretrainedModel:
     """The run's model, with the weights of a checkpoint where there is one.
 
     Args:
@@ -167,14 +168,17 @@ def build_model(experiment: Experiment, task: Task, tokenizer: BridgeTowerTokeni
         weights: None: the model begins with random weights.
         new_heads: whether the checkpoint may lack the heads of the task, which training then begins anew.
         new_classifier: whether the classifier begins anew even where the checkpoint has one.
+        args: of the run, which must fit into its device; None checks nothing.
 
     Raises:
-        SettingsError: see `build_config`.
+        SettingsError: see `build_config` and `check_fits`.
         ValueError: when the checkpoint does not fit; the message says which keys.
     """
     config = build_config(experiment, tokenizer, data.labels.count, weights.config if weights else None, task)
     if weights is not None:
         check_size(config, sum(value.size for value in weights.tensors.values()), weights.source)
+    if args is not None:
+        check_fits(config, experiment, task, args)
     model = task.model(config)
     model.config.name_labels(data.labels.names.answers)
     if weights is not None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..config import BridgeTowerConfig
     from ..experiment import Experiment, TaskSettings
 
-__all__ = ["Method", "Need", "Passes", "kept_activations", "main", "need_of", "training_need"]
+__all__ = ["Method", "Need", "Passes", "kept_activations", "main", "need_of", "passes_of", "training_need"]
 
 EXAMPLE = """\
 examples:
@@ -80,7 +80,8 @@ class Passes:
     text_only: float = 0
 
 
-def _passes(name: str, task: TaskSettings, objectives: Sequence[str]) -> Passes:
+def passes_of(name: str, task: TaskSettings, objectives: Sequence[str]) -> Passes:
+    """What a sample of a task passes through in training."""
     if name in ("cifar", "cifar10", "cifar100"):
         return Passes(images=1)
     if name == "glue":
@@ -196,7 +197,7 @@ def training_need(experiment: Experiment) -> Callable[[Method], Need]:
         model = task.model(config)
     task.freeze(model, experiment.task)
     parameters = sum(int(np.prod(each.shape)) for each in model.parameters())
-    passes = _passes(experiment.task.name, experiment.task, config.objectives)
+    passes = passes_of(experiment.task.name, experiment.task, config.objectives)
     data = experiment.data
     return lambda method: need_of(config, parameters, passes, data.max_text_len, method, data.mlm_probability)
 

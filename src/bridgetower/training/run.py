@@ -64,7 +64,7 @@ def prepare(argv: list[str]) -> Callable[[], int]:
     data = build_data(experiment, task, splits, args.data_root, tokenizer, args.seed, weights)
     set_seed(args.seed)
     model = build_model(experiment, task, tokenizer, data, weights, new_heads=args.do_train and not resume,
-                        new_classifier=args.new_classifier and not resume)
+                        new_classifier=args.new_classifier and not resume, args=args)
     if weights is None:
         load_towers(model, args.image_tower, args.text_tower, folded_normalization(experiment))
     trainer = BridgeTowerTrainer(

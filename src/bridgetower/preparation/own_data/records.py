@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...datasets.soundness import reading_problem
+from ..annotation_shapes import problem_of
 from ..json_stream import first_array, read_json_lines, stream_array
-from ..shapes import problem_of
 from ..tables import PreparationError
 from ..text_files import open_text
 
