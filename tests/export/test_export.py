@@ -28,6 +28,7 @@ from bridgetower.export.engines import ENGINES
 from bridgetower.export.manifest import PARTS
 from bridgetower.inputs.transforms import build_transform
 from bridgetower.preparation.train_tokenizer import save_tokenizer, train_tokenizer
+from bridgetower.runtime import cpu_threads, set_cpu_threads
 from tests.export.small_exports import CASES, assert_close, dynamic_results, model_of, random_batch, save
 from tests.miniature import write_tables
 from tests.models import SIZE
@@ -128,9 +129,14 @@ def test_processor_and_larger_image(words: Path, tmp_path: Path) -> None:
 
 def test_threads_are_left_as_they_were(itm: tuple[Any, Path, Path]) -> None:
     """`paddle.inference` leaves one thread behind, with which a dynamic model takes almost twice as long."""
-    static = BridgeTowerPredictor(itm[2], "paddle", threads=2)
-    static.encode_image(random_batch(1, 5, 1)["pixel_values"])
-    threads = [pool["num_threads"] for pool in threadpool_info() if pool["prefix"] == "libiomp"]
+    before = cpu_threads()
+    set_cpu_threads(2)
+    try:
+        static = BridgeTowerPredictor(itm[2], "paddle", threads=2)
+        static.encode_image(random_batch(1, 5, 1)["pixel_values"])
+        threads = [pool["num_threads"] for pool in threadpool_info() if pool["prefix"] == "libiomp"]
+    finally:
+        set_cpu_threads(before)
     assert threads == [2]
 
 
