@@ -50,9 +50,11 @@ find_devices() { # sets $devices: the visible GPUs of this host, or cpu
 }
 
 launcher() { # launcher: sets $launch, the words before train.py's flags, and $processes, the number of processes
-    local nodes=${NNODES:-1} here
+    local nodes=${NNODES:-1} logs=$OUTPUT/log here
     find_devices
-    launch=("$PYTHON" -u -m paddle.distributed.launch --log_dir "$OUTPUT/log")
+    # The hosts share the output folder, and each calls its first process 0.
+    if [ "$nodes" != 1 ]; then logs+=/$HOSTNAME; fi
+    launch=("$PYTHON" -u -m paddle.distributed.launch --log_dir "$logs")
     if [ "$devices" = cpu ]; then
         here=${NPROC:-1}
         launch+=(--nproc_per_node "$here")

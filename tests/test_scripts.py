@@ -98,6 +98,7 @@ def test_sixteen_devices(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     """Two hosts of eight: the same total batch as on one process, in no larger parts than the file says."""
     command, = commands(script, DEVICES="0,1,2,3,4,5,6,7", NNODES="2", MASTER="first:6170")
     assert command.launcher[2:] == ("--devices", "0,1,2,3,4,5,6,7", "--nnodes", "2", "--master", "first:6170")
+    assert Path(command.launcher[1]).parent.name == "log"  # the hosts share the folder, and each has a process 0
     assert not command.environment and command.train[command.train.index("--device") + 1] == "gpu"
     args, experiment = command.parse(monkeypatch, devices=16)
     assert args.world_size == 16 and args.batch_size == experiment.training["batch_size"]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from ...known import nearest
 from ...picture_files.picture_reading import to_eight_bits
+from ...setting_rules.ranges import shown
 from .geometry import HorizontalFlip, MinMaxResize, RandomResizedCrop, ResizeAndCrop, SquareResize
 from .normalize import CLIP, GREY, IMAGENET, INCEPTION, Normalization
 from .randaugment import PILRandAugment
@@ -131,7 +132,7 @@ def build_transform(key: str, image_size: int, num_channels: int = 3) -> ImageTr
     """
     if key not in _RECIPES:
         known = ", ".join(TRANSFORM_KEYS)
-        raise KeyError(f"unknown transform {key!r}{nearest(key, TRANSFORM_KEYS, cutoff=0.0)} Known: {known}")
+        raise KeyError(f"unknown transform {shown(key)}{nearest(key, TRANSFORM_KEYS, cutoff=0.0)} Known: {known}")
     if image_size <= 0:
         raise ValueError(f"image_size={image_size} must be a positive number of pixels")
     if num_channels not in (1, 3):
