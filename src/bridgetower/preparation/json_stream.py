@@ -117,16 +117,6 @@ def _events(path: Path, file: BinaryIO) -> Iterator[tuple[str, str, Any]]:
     return ijson.parse(_Bytes(path, file), buf_size=CHUNK, use_float=True)
 
 
-def first_array(path: Path) -> str | None:
-    """The key of the first array in a JSON file's object; None when the file is an array itself, or not valid."""
-    try:
-        with open_text(path) as file:
-            starts = (prefix for prefix, event, _ in _events(path, file) if event == "start_array")
-            return next((prefix for prefix in starts if "." not in prefix), None) or None
-    except ijson.JSONError:
-        return None  # reading the array says what is wrong
-
-
 def _require_array(path: Path, key: str | None) -> None:
     """Tell an array without elements from one that is not there."""
     with open_text(path) as file:

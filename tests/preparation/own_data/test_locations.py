@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from bridgetower.preparation import PreparationError
@@ -51,6 +52,29 @@ def test_a_folder_per_class(tmp_path: Path, splits: tuple[str, ...]) -> None:
         assert labels == [("0.png", "cat"), ("1.png", "cat"), ("0.png", "dog"), ("1.png", "dog")]
 
 
+def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
+    for label in ("bus", "train"):
+        write_pictures(tmp_path / label, 1)
+    assert found(tmp_path) == [(tmp_path.name, None)]
+
+
+def test_pictures_beside_the_folders_of_classes_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for folder in (tmp_path, tmp_path / "cat", tmp_path / "dog"):
+        write_pictures(folder, 2)
+    find_sources([str(tmp_path)])
+    assert "left out, 2 pictures in no folder of a class" in caplog.text and "0.png" in caplog.text
+
+
+def test_what_the_datasets_library_keeps_beside_a_saved_table_is_not_read(tmp_path: Path) -> None:
+    table = pa.table({"text": ["x"], "label": [0]})
+    for name in ("data-00000-of-00001.arrow", "cache-0123456789abcdef.arrow"):
+        with pa.ipc.new_stream(str(tmp_path / name), table.schema) as writer:
+            writer.write_table(table)
+    assert len(found(tmp_path)) == 2
+    (tmp_path / "state.json").write_text("{}")
+    assert found(tmp_path) == [("data-00000-of-00001.arrow", None)]
+
+
 def test_ranges_of_shards(tmp_path: Path) -> None:
     for number in range(8, 12):
         write_tar(tmp_path / f"{number:05}.tar", [("1.png", picture(1)), ("1.txt", b"x")])
@@ -62,6 +86,9 @@ def test_ranges_of_shards(tmp_path: Path) -> None:
     ("names", "source", "message"),
     [
         (["train-00000-of-00002.csv"], "train-00000-of-00002.csv", "train has 2 parts, but number 1 is missing"),
+        (["train-00000-of-00002-0123456789abcdef.csv"], ".", "train has 2 parts, but number 1 is missing"),
+        (["metadata.csv", "metadata.jsonl"], ".", "metadata.jsonl: metadata.csv has the same name; keep one"),
+        (["train/x.csv", "val/x.csv", "junk/x.csv"], ".", "folders of splits (train, val) and others (junk)"),
         (["a.csv"], "b.csv", "b.csv: no such file or folder"),
         (["a.csv"], "{0..1}.tar", "0.tar: no such file or folder"),
         (["a.xlsx"], "a.xlsx", "format '.xlsx' is not read; use .csv"),

@@ -325,6 +325,43 @@ def test_cells_of_pandas_without_a_value(tmp_path: Path, out: Path, capsys: pyte
     assert described(out)["classes"] == ["1", "2"]
 
 
+def test_json_of_pandas_without_a_value(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pictures(tmp_path, 3)
+    rows = [{"image": f"{n}.png", "text": float("nan") if n == 1 else "x"} for n in range(3)]
+    (tmp_path / "x.json").write_text(json.dumps(rows))
+    assert make(tmp_path / "x.json", "caption", out, *ALL_TRAIN) == 2
+    assert "x.json, element 1: column 'text' is empty" in capsys.readouterr().err
+
+
+def test_a_column_that_only_later_rows_have(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pictures(tmp_path, 4)
+    rows: list[dict[str, Any]] = [{"image": f"{n}.png", "text": "x"} for n in range(4)]
+    rows[1] |= {"size": 3}
+    rows[2] |= {"split": "test"}
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert make(tmp_path / "x.jsonl", "caption", out) == 2
+    errors = capsys.readouterr().err
+    assert "line 3: has the column 'split', which the first rows have not" in errors and "--columns split=" in errors
+    assert make(tmp_path / "x.jsonl", "caption", out, "--columns", "split=", *ALL_TRAIN) == 0
+
+
+def test_identifiers_that_are_the_same_number_stay_apart(tmp_path: Path, out: Path) -> None:
+    lines = [["0.png", "what?", "a", "7"], ["1.png", "what?", "b", "07"]]
+    source = pictures_csv(tmp_path / "in", ["image", "question", "answer", "id"], lines, count=2)
+    assert make(source, "vqa", out, *ALL_TRAIN) == 0
+    assert len({number for row in table_rows(out) for number in row["question_id"]}) == 2
+
+
+def test_a_file_without_a_split_among_others_is_named(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pictures(tmp_path, 2)
+    for number, name in enumerate(("train.csv", "more.csv")):
+        write_csv(tmp_path / name, ["image", "text"], [[f"{number}.png", "x"]])
+    assert make(tmp_path, "caption", out) == 2
+    assert "more.csv, line 2: 1 rows from here on have no split, but others have" in capsys.readouterr().err
+
+
 def test_the_output_is_not_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures_csv(tmp_path, HEADER, GOOD)
     assert make(tmp_path, "caption", tmp_path) == 2
@@ -366,13 +403,17 @@ def test_a_run_that_ended_while_it_moved_the_tables_goes_on(
     assert len(table_rows(out)) == 40 and run("check", "--source", out) == 0
 
 
-def test_half_surrogates_are_named_by_row(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("name", "place"), [("x.jsonl", "line 2"), ("x.json", "element 1")])
+def test_half_surrogates_are_named_by_row(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str], name: str, place: str
+) -> None:
     write_pictures(tmp_path, 2)
     lines = [{"image": f"{n}.png", "text": "x \ud83d" if n else "x"} for n in range(2)]
-    (tmp_path / "x.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert make(tmp_path / "x.jsonl", "caption", out, *ALL_TRAIN) == 2
-    assert "line 2: column 'text' has half of a surrogate pair" in capsys.readouterr().err
-    assert make(tmp_path / "x.jsonl", "caption", out, *ALL_TRAIN, "--skip_bad") == 0
+    path = tmp_path / name
+    path.write_text(json.dumps(lines) if place == "element 1" else "\n".join(map(json.dumps, lines)))
+    assert make(path, "caption", out, *ALL_TRAIN) == 2
+    assert f"{place}: column 'text' has half of a surrogate pair" in capsys.readouterr().err
+    assert make(path, "caption", out, *ALL_TRAIN, "--skip_bad") == 0
     assert len(table_rows(out)) == 1
 
 

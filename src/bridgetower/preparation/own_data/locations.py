@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,6 +14,8 @@ from ...datasets.shard_paths import expand_paths
 from ..tables import PreparationError
 from .records import TEXT_FORMATS, Record, class_names, read_columns, read_records
 from .shards import read_shard, shard_columns
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
 #: What splits are called in folders, files and columns.
@@ -30,7 +33,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".ti
 _TABLES = (*TEXT_FORMATS, ".parquet", ".arrow")
 #: JSON files that the `datasets` library writes beside its tables.
 _BOOKKEEPING = ("dataset_info.json", "dataset_dict.json", "state.json", "dataset_infos.json")
-_PART = re.compile(r"(?P<stem>.*)-(?P<number>\d+)-of-(?P<total>\d+)")
+#: Also with the check sum that the `datasets` library appended for a time.
+_PART = re.compile(r"(?P<stem>.*)-(?P<number>\d+)-of-(?P<total>\d+)(-[0-9a-f]{16})?")
 _MAX_NAMED = 10
 
 
@@ -96,17 +100,36 @@ def _folder(folder: Path, split: str | None = None) -> list[SourceFile]:
     """The files of a folder: its metadata file, else its tables, else its shards, else its pictures by class."""
     visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     tables = [path for path in visible if path.suffix.lower() in _TABLES and path.name not in _BOOKKEEPING]
+    if (folder / "state.json").is_file():  # the `datasets` library also keeps results of its own beside a saved table
+        tables = [path for path in tables if not path.name.startswith("cache-")]
     metadata = [path for path in tables if path.stem == "metadata"]
     found = metadata or tables or [path for path in visible if path.suffix.lower() == ".tar"]
     if found:
+        _refuse_twins(found)
         return [_file(path, split) for path in found]
     folders = [path for path in visible if path.is_dir()]
     parts = {path: SPLIT_NAMES.get(path.name.lower()) for path in folders}
+    splits = {part for part in parts.values() if part}
+    if split is None and len(splits) > 1 and not all(parts.values()):
+        others = ", ".join(path.name for path, part in parts.items() if not part)
+        raise PreparationError(
+            f"{folder}: has folders of splits ({', '.join(sorted(splits))}) and others ({others}), which would make "
+            "the splits classes; move the others away, or name the splits as --source one by one"
+        )
     if folders and split is None and all(parts.values()):
         return [file for path, part in parts.items() for file in _folder(path, part)]
     if len(folders) == 1 and folders[0].name == "data":
         return _folder(folders[0], split)
     return [_image_folder(folder, folders, split)]
+
+
+def _refuse_twins(paths: Sequence[Path]) -> None:
+    """Refuse one table in two formats, whose rows would be there twice."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        twin = seen.setdefault(path.stem, path)
+        if twin != path:
+            raise PreparationError(f"{path}: {twin.name} has the same name; keep one, or give both as --source")
 
 
 def _image_folder(folder: Path, classes: Sequence[Path], split: str | None) -> SourceFile:
@@ -115,6 +138,11 @@ def _image_folder(folder: Path, classes: Sequence[Path], split: str | None) -> S
             for path in sorted(_pictures(each)):
                 yield Record(path, {"file_name": path, "label": each.name})
 
+    loose = [path for path in sorted(folder.iterdir()) if path.name.lower().endswith(IMAGE_SUFFIXES)]
+    if classes and loose:
+        logger.warning(
+            "left out, %d pictures in no folder of a class, such as %s; move them into one", len(loose), loose[0]
+        )
     if next(records(True), None) is None:
         raise PreparationError(
             f"{folder}: no table, no .tar shard and no folder of pictures per class in it; give a metadata.csv with "

@@ -76,7 +76,8 @@ def _check_splits(survey: Survey) -> None:
     """Refuse rows without a split among others with one, and classes that training lacks."""
     if None in survey.splits and len(survey.splits) > 1:
         raise PreparationError(
-            f"{survey.splits[None]} rows have no split, but others have; name the split of every row"
+            f"{survey.first_of_split[None]}: {survey.splits[None]} rows from here on have no split, but others have; "
+            "name the split of every row"
         )
     for label, splits in survey.labels.items():
         if "train" in survey.splits and not splits["train"]:

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 
 from ...datasets.soundness import reading_problem
 from ..annotation_shapes import problem_of
-from ..json_stream import first_array, read_json_lines, stream_array
+from ..json_stream import read_json_lines
 from ..tables import PreparationError
 from ..text_files import open_text
+from .json_records import json_elements
 
 ROWS_AT_ONCE = 64
 _COLUMNAR = (".parquet", ".arrow")
@@ -126,8 +127,7 @@ def _json_line_records(path: Path) -> Iterator[Record]:
 
 
 def _json_records(path: Path) -> Iterator[Record]:
-    for number, entry in enumerate(stream_array(path, first_array(path))):
-        where = f"{path}, element {number}"
+    for where, entry in json_elements(path):
         if not isinstance(entry, dict):
             raise PreparationError(f"{where}: not a JSON object")
         yield Record(where, entry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ..tables import PreparationError
 from .columns import choose_columns
 from .items import BadRowError, Interpreter, Item
 from .locations import SourceFile
+from .records import Record
 
 MAX_NAMED = 10
 
@@ -23,8 +24,11 @@ class Survey:
 
     Attributes:
         columns: the column of each field, the same in all files.
+        known_columns: those of the files and of the rows before.
+        choose: the column of each field, by the columns that there are.
         items: rows that can be used.
         splits: given splits and their rows; None counts rows without one.
+        first_of_split: file and row where a split first occurs.
         labels: classes and their rows by split.
         first_rows: file and row where a class first occurs in a split.
         answers: answers and their rows, outside of a given test split.
@@ -36,8 +40,11 @@ class Survey:
     """
 
     columns: dict[str, str]
+    known_columns: set[str] = field(default_factory=set)
+    choose: Callable[[Sequence[str]], Mapping[str, str]] | None = None
     items: int = 0
     splits: Counter[str | None] = field(default_factory=Counter)
+    first_of_split: dict[str | None, str] = field(default_factory=dict)
     labels: dict[str, Counter[str | None]] = field(default_factory=dict)
     first_rows: dict[tuple[str, str | None], str] = field(default_factory=dict)
     answers: Counter[str] = field(default_factory=Counter)
@@ -53,18 +60,43 @@ class Survey:
         """Count an item."""
         self.items += 1
         self.splits[item.split] += 1
-        self.numeric_ids &= "id" in self.columns and item.identifier.isdecimal() and len(item.identifier) < 19
+        self.first_of_split.setdefault(item.split, item.where)
+        self.numeric_ids &= "id" in self.columns and _is_plain_number(item.identifier)
         if item.label is not None:
             self.labels.setdefault(item.label, Counter())[item.split] += 1
             self.first_rows.setdefault((item.label, item.split), item.where)
         if item.split != "test":
             self.answers.update(answer for answer, _ in item.answers)
 
+    def learn_columns(self, record: Record) -> None:
+        """Note columns that the first rows have not, as objects of JSON differ.
+
+        Raises:
+            PreparationError: one of them would have been read, so the rows before lack it.
+        """
+        new = [name for name in record.values if name not in self.known_columns]
+        self.known_columns.update(new)
+        if self.choose is None:
+            return
+        chosen = self.choose(sorted(self.known_columns))
+        for name in new:
+            field_name = next((each for each, column in chosen.items() if column == name), None)
+            if field_name is not None:
+                raise PreparationError(
+                    f"{record.where}: has the column {name!r}, which the first rows have not; give it to every row, "
+                    f"or leave it out with --columns {field_name}={self.columns.get(field_name, '')}"
+                )
+
     def problem(self, text: str) -> None:
         """Count a row that cannot be used."""
         self.bad += 1
         if len(self.problems) < MAX_NAMED:
             self.problems.append(text)
+
+
+def _is_plain_number(text: str) -> bool:
+    """Whether a text is a whole number of 64 bits as it is usually written; 07 is not, as 7 may occur, too."""
+    return text.isdecimal() and len(text) < 19 and str(int(text)) == text
 
 
 class Checks:
@@ -99,6 +131,8 @@ def good_items(
     check = Checks(has_ids)
     for file, interpreter in zip(files, interpreters, strict=True):
         for record in file.records(survey is not None):
+            if survey is not None and not record.values.keys() <= survey.known_columns:
+                survey.learn_columns(record)
             try:
                 item = interpreter.item(record)
                 check(item)
@@ -122,7 +156,10 @@ def take_survey(
     Raises:
         PreparationError: a column is missing, or the columns of the files differ.
     """
-    survey = Survey(choose_columns(task, files[0].columns, overrides, files[0].path))
+    def choose(columns: Sequence[str]) -> dict[str, str]:
+        return choose_columns(task, columns, overrides, files[0].path)
+
+    survey = Survey(choose(files[0].columns), {*files[0].columns}, choose)
     for file in files[1:]:
         missing = [column for column in survey.columns.values() if column not in file.columns]
         if missing and file.path.suffix.lower() != ".tar":  # a shard's columns are those of its first samples
