@@ -28,6 +28,7 @@ __all__, __getattr__, __dir__ = lazy_exports(__name__, {
     "BridgeTowerForImageClassification": "modules",
     "BridgeTowerForSequenceClassification": "modules",
     "BridgeTowerImageProcessor": "inputs",
+    "BridgeTowerImageProcessorFast": "inputs",
     "BridgeTowerProcessor": "inputs",
     "BridgeTowerTokenizer": "inputs",
     "pipeline": "pipelines",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bridgetower import BridgeTowerImageProcessorFast
 from bridgetower.inputs.encoding import framework_of, plain
 
 Call = Callable[[Any], Any]
@@ -250,10 +251,38 @@ IMAGE_CALLS: dict[str, Call] = {
     "to_dict": lambda p: public(p.to_dict()),
     "from_dict": lambda p: public(type(p).from_dict(p.to_dict(), do_pad=False).to_dict()),
     "from_dict old": lambda p: public(type(p).from_dict({"size": 96, "pad_and_return_pixel_mask": False}).to_dict()),
+    "from_dict with unused": lambda p: type(p).from_dict({"size": 96}, return_unused_kwargs=True, do_pad=False, x=1)[1],
     "by position": lambda p: p.preprocess(PICTURES, True, {"shortest_edge": 96}, 16, 2, return_tensors="np"),
     "constructed by position": lambda p: public(type(p)(True, {"shortest_edge": 96}, 16, 2, False).to_dict()),
     "constructed": lambda p: public(type(p)(pad_and_return_pixel_mask=False, image_mean=[0.1, 0.2, 0.3]).to_dict()),
 }
+STEPS: dict[str, Call] = {
+    "resize": lambda p, x, **k: p.resize(x, {"shortest_edge": 64}, **k),
+    "resize to other sides": lambda p, x, **k: p.resize(x, {"shortest_edge": 40}, 8, Image.Resampling.BILINEAR, **k),
+    "center_crop": lambda p, x, **k: p.center_crop(x, {"shortest_edge": 33}, **k),
+    "center_crop of a small picture": lambda p, x, **k: p.center_crop(x, {"shortest_edge": 67}, **k),
+    "rescale": lambda p, x, **k: p.rescale(x, 1 / 255, **k),
+    "rescale to float64": lambda p, x, **k: p.rescale(x, 2, dtype=np.float64, **k),
+    "normalize": lambda p, x, **k: p.normalize(x, [0.1, 0.2, 0.3][-min(x.shape):], [0.5, 1, 2][-min(x.shape):], **k),
+    "normalize by one number": lambda p, x, **k: p.normalize(x, 0.5, 0.25, **k),
+    "pad": lambda p, x, **k: p.pad([x, x[:3, :30, :20] if len(x) < 4 else x[:30, :20]], **k),
+    "pad with values": lambda p, x, **k: p.pad([x, x[:, :40]] if len(x) < 4 else [x, x[:40]], (0, 2), **k),
+    "pad to arrays": lambda p, x, **k: p.pad([x, x], return_pixel_mask=False, return_tensors="np", **k),
+}
+ARRAYS = {"uint8": UINT8, "float32": SCALED.astype(np.float32), "float64": SCALED, "whole": UINT8.astype(np.float32),
+          "one channel": UINT8[..., :1], "odd": UINT8[:37, :34]}
+
+
+@pytest.mark.parametrize("pair", ["roberta"], indirect=True)
+@pytest.mark.parametrize("array", ARRAYS)
+@pytest.mark.parametrize("name", STEPS)
+def test_step_of_the_image_processor(pair: Any, name: str, array: str) -> None:
+    for first in (False, True):
+        given = ARRAYS[array].transpose(2, 0, 1) if first else ARRAYS[array]
+        for target in (None, "channels_first", enumerated("ChannelDimension", "LAST")):
+            for source in (None, "channels_first" if first else enumerated("ChannelDimension", "LAST")):
+                options = {"data_format": target, "input_data_format": source}
+                assert_same(*(STEPS[name](each.image_processor, given, **options) for each in (pair.ours, pair.port)))
 
 
 @pytest.mark.parametrize("pair", ["roberta"], indirect=True)
@@ -293,3 +322,25 @@ PROCESSOR_CALLS: dict[str, Call] = {
 def test_processor_call(pair: Any, name: str) -> None:
     call = PROCESSOR_CALLS[name]
     assert_same(call(pair.ours), call(pair.port))
+
+
+@pytest.mark.parametrize("pair", ["roberta"], indirect=True)
+def test_stored_settings_of_an_image_processor(pair: Any) -> None:
+    settings = {"do_pad": False, "local_files_only": True, "x": 1}
+    for call, options in (("get_image_processor_dict", settings),
+                          ("from_pretrained", {**settings, "return_unused_kwargs": True})):
+        (ours, left), (port, expected) = (getattr(type(each.image_processor), call)(str(pair.folder), **options)
+                                          for each in (pair.ours, pair.port))
+        read, wanted = (each if isinstance(each, dict) else each.to_dict() for each in (ours, port))
+        assert left == expected and read["do_pad"] == wanted["do_pad"] and read["size"] == wanted["size"]
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda p: p.resize(UINT8[0], 64), "an array of shape .81, 3. is no picture"),
+    (lambda p: p.normalize(UINT8, [0.5, 0.5], 1), "mean=.0.5, 0.5. needs one value, or one per channel"),
+    (lambda p: p.center_crop(UINT8, {"height": 3, "width": 4}), "is not a size"),
+    (lambda p: p.rescale(UINT8, 2, data_format="last"), "data_format='last' is unknown"),
+    (lambda p: p.pad([]), "no picture was given")])
+def test_a_wrong_step_is_one_line(call: Call, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(BridgeTowerImageProcessorFast(size=64))

@@ -10,7 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints, overload
 
 import numpy as np
 from PIL import Image
@@ -33,9 +33,10 @@ from .picture_arrays import (
     pad_to_largest,
     without_high_bits,
 )
+from .picture_steps import PictureSteps, check_layout, normalized, rescaled, scaled_back, shortest_edge, target_size
 from .transforms import CLIP, GREY, ImageTransform, build_transform, look_up
 
-__all__ = ["CONFIG_FILE", "BridgeTowerImageProcessor"]
+__all__ = ["CONFIG_FILE", "BridgeTowerImageProcessor", "BridgeTowerImageProcessorFast"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ _PORT_CALL_ORDER = (*_PORT_ORDER[:9], "do_pad", "do_center_crop", "crop_size", "
 
 
 @dataclass(init=False)
-class BridgeTowerImageProcessor:
+class BridgeTowerImageProcessor(PictureSteps):
     """Resize, crop, normalise and batch pictures.
 
     Attributes:
@@ -120,7 +121,7 @@ class BridgeTowerImageProcessor:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "size" or (name == "crop_size" and value is not None):
-            value = {"shortest_edge": _shortest_edge(name, value)}
+            value = {"shortest_edge": shortest_edge(name, value)}
         elif name in ("image_mean", "image_std"):
             value = self._per_channel(name, value)
         elif name == "num_channels" and value not in (1, 3):
@@ -160,15 +161,28 @@ class BridgeTowerImageProcessor:
     def _named_transform(self) -> ImageTransform:
         return build_transform(str(self.transform), self.size["shortest_edge"], self.num_channels)
 
+    @overload
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **settings: Any
-                        ) -> BridgeTowerImageProcessor:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], *,
+                        return_unused_kwargs: Literal[False] = False, **settings: Any) -> BridgeTowerImageProcessor: ...
+
+    @overload
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], *,
+                        return_unused_kwargs: Literal[True], **settings: Any
+                        ) -> tuple[BridgeTowerImageProcessor, dict[str, Any]]: ...
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], *,
+                        return_unused_kwargs: bool = False, **settings: Any) -> Any:
         """Read `preprocessor_config.json`, or the settings in `processor_config.json`, of a folder or a hub repository.
 
         Args:
             pretrained_model_name_or_path: a folder, a file of settings, or `owner/name` on the Hugging Face hub.
             settings: attributes of this class that replace those of the file, and options of the download
                 (`revision`, `cache_dir`, `token`, `local_files_only`, `force_download`, `subfolder`).
+            return_unused_kwargs: return the image processor and the settings that are none of its own, which are an
+                error otherwise.
 
         Raises:
             FileNotFoundError: there is no such file, folder or repository.
@@ -176,16 +190,31 @@ class BridgeTowerImageProcessor:
             ValueError: the file is not a JSON object, or a setting is wrong.
         """
         hub = take_hub_options(settings)
+        unused = _take_unknown(settings) if return_unused_kwargs else {}
         path, config = _stored_settings(pretrained_model_name_or_path, hub)
         try:
-            return cls._from_config(config, settings, str(path))
+            processor = cls._from_config(config, settings, str(path))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path}: {error.args[0] if error.args else error}") from error
+        return (processor, unused) if return_unused_kwargs else processor
 
     @classmethod
-    def from_dict(cls, image_processor_dict: Mapping[str, Any], **settings: Any) -> BridgeTowerImageProcessor:
-        """The processor that `to_dict` of ours or of the port describes, with some settings replaced."""
-        return cls._from_config(image_processor_dict, settings, "the given settings")
+    def get_image_processor_dict(cls, pretrained_model_name_or_path: str | os.PathLike[str], **settings: Any
+                                 ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The stored settings of an image processor for `from_dict`, and those of `settings` that are for no download.
+
+        The errors are those of `from_pretrained`.
+        """
+        hub = take_hub_options(settings)
+        return dict(_stored_settings(pretrained_model_name_or_path, hub)[1]), settings
+
+    @classmethod
+    def from_dict(cls, image_processor_dict: Mapping[str, Any], return_unused_kwargs: bool = False, **settings: Any
+                  ) -> Any:
+        """The processor that `to_dict` of ours or of the port describes, see `from_pretrained` for the rest."""
+        unused = _take_unknown(settings) if return_unused_kwargs else {}
+        processor = cls._from_config(image_processor_dict, settings, "the given settings")
+        return (processor, unused) if return_unused_kwargs else processor
 
     @classmethod
     def from_json_file(cls, json_file: str | os.PathLike[str]) -> BridgeTowerImageProcessor:
@@ -254,8 +283,7 @@ class BridgeTowerImageProcessor:
             ValueError: something that is no picture, an unknown setting, or different sizes with `do_pad=False`.
         """
         layout, last = plain(input_data_format), plain(data_format) == "channels_last"
-        if plain(data_format) not in ("channels_first", "channels_last"):
-            raise ValueError(f"data_format={data_format!r} is unknown; use 'channels_first' or 'channels_last'")
+        check_layout(data_format)
         worker = self._changed(settings)
         given = flat_list(images)
         if worker.do_rescale and isinstance(given[0], np.ndarray) and is_scaled(given[0]):
@@ -302,7 +330,7 @@ class BridgeTowerImageProcessor:
             return self._process_eight_bits(Image.fromarray(np.ascontiguousarray(values)))
         if was_scaled:
             resized = np.asarray(self._resize(Image.fromarray(np.ascontiguousarray(values))))
-            values = (resized.astype(np.float64) * (1 / 255)).astype(np.float32)
+            values = scaled_back(resized)
         return self._process_values(values)
 
     def _process_eight_bits(self, image: Image.Image) -> np.ndarray:
@@ -333,33 +361,21 @@ class BridgeTowerImageProcessor:
         if self.num_channels == 1:
             values = grey_values(values)
         if self.do_rescale:
-            values = (values.astype(np.float64) * self.rescale_factor).astype(np.float32)
+            values = rescaled(values, self.rescale_factor)
         if self.do_normalize:
-            values = values if values.dtype.kind == "f" else values.astype(np.float32)
-            values = (values - np.array(self.image_mean, values.dtype)) / np.array(self.image_std, values.dtype)
+            values = normalized(values, self.image_mean, self.image_std)
         return np.ascontiguousarray(values.transpose(2, 0, 1))
 
     def _crop_side(self) -> int:
         return (self.crop_size or self.size)["shortest_edge"]
 
     def _resize(self, image: Image.Image) -> Image.Image:
-        return image.resize(self._target_size(*image.size), self.resample)
+        target = target_size(*image.size, self.size["shortest_edge"], self.size_divisor)
+        return image.resize(target, self.resample)
 
-    def _target_size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height after the resize."""
-        shorter = self.size["shortest_edge"]
-        longer = int(1333 / 800 * shorter)
-        scale = shorter / min(width, height)
-        new_height: float = shorter if height < width else scale * height
-        new_width: float = scale * width if height < width else shorter
-        if max(new_height, new_width) > longer:
-            scale = longer / max(new_height, new_width)
-            new_height, new_width = scale * new_height, scale * new_width
-        divisor = self.size_divisor
-        target = (int(new_width + 0.5) // divisor * divisor, int(new_height + 0.5) // divisor * divisor)
-        if 0 in target:
-            raise ValueError(f"a picture of {width}x{height} pixels is too long for shortest_edge={shorter}")
-        return target
+
+#: A name of transformers 4 for a processor with the same settings.
+BridgeTowerImageProcessorFast = BridgeTowerImageProcessor
 
 
 def _stored_settings(name: str | os.PathLike[str], hub: Mapping[str, Any]) -> tuple[Path, Mapping[str, Any]]:
@@ -396,6 +412,12 @@ def _named(order: Sequence[str], values: Sequence[Any], settings: Mapping[str, A
     return {**dict(zip(order, values, strict=False)), **settings}
 
 
+def _take_unknown(settings: dict[str, Any]) -> dict[str, Any]:
+    """Remove from keyword arguments what is no setting of the image processor."""
+    known = {field.name for field in fields(BridgeTowerImageProcessor)} | {_OLD_PAD}
+    return {name: settings.pop(name) for name in sorted(set(settings) - known)}
+
+
 def _known_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings under today's names; an unknown one is an error."""
     known = [field.name for field in fields(BridgeTowerImageProcessor)]
@@ -403,14 +425,3 @@ def _known_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         if name not in known and name != _OLD_PAD:
             raise ValueError(f"{name!r} is not a setting of the image processor{nearest(name, known)}")
     return {"do_pad" if name == _OLD_PAD else name: value for name, value in settings.items()}
-
-
-def _shortest_edge(name: str, value: Any) -> int:
-    """The one number of pixels in a size setting."""
-    if isinstance(value, Mapping) and "shortest_edge" in value:
-        value = value["shortest_edge"]  # like the port, whatever `longest_edge` says
-    edges = list(value.values()) if isinstance(value, Mapping) else [value]
-    edge = edges[0] if edges else None
-    if not isinstance(edge, int) or isinstance(edge, bool) or any(other != edge for other in edges):
-        raise ValueError(f'{name}={shown(value)} is not a size; use {{"shortest_edge": 288}}')
-    return int(checked(edge, ImageSide, name))

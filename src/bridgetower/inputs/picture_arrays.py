@@ -16,10 +16,12 @@ from ..picture_files.picture_reading import require_one_page, scale_values
 from .encoding import framework_of
 
 __all__ = ["ImageInput", "Picture", "as_eight_bits", "as_three_channels", "central_square", "flat_list", "grey_values",
-           "is_scaled", "pad_to_largest", "without_high_bits"]
+           "is_scaled", "pad_to_largest", "with_channels_last", "without_high_bits"]
 
 #: Shares of red, green and blue in the luminance, as in PIL.
 _LUMINANCE = (0.299, 0.587, 0.114)
+
+_LAYOUTS = (None, "channels_first", "channels_last", "none")
 
 Picture = Image.Image | np.ndarray
 ImageInput = Picture | str | os.PathLike[str] | bytes  # tensors and nested lists of numbers too
@@ -123,18 +125,32 @@ def as_three_channels(array: np.ndarray, layout: str | None = None) -> np.ndarra
     Raises:
         ValueError: another shape, or another layout.
     """
-    if layout not in (None, "channels_first", "channels_last", "none"):
+    if array.ndim == 2 and layout in _LAYOUTS:
+        array, layout = array[..., None], "channels_last"
+    channels, _ = with_channels_last(array, layout)
+    return np.repeat(channels[..., :1], 3, axis=2) if channels.shape[2] < 3 else channels[..., :3]
+
+
+def with_channels_last(array: Any, layout: str | None = None) -> tuple[np.ndarray, bool]:
+    """An array as (H, W, C), and whether it came as (C, H, W).
+
+    Args:
+        array: of 1 to 4 channels; tensors and PIL pictures are arrays too.
+        layout: see `as_three_channels`.
+
+    Raises:
+        ValueError: another shape, or another layout.
+    """
+    array = _array(array)
+    if layout not in _LAYOUTS:
         raise ValueError(f"input_data_format={layout!r} is unknown; use 'channels_first', 'channels_last' or 'none'")
-    if array.ndim == 2:
-        return np.repeat(array[..., None], 3, axis=2)
-    channels = array
-    if layout == "channels_first" or (layout is None and _is_channels_first(array.shape)):
-        channels = array.transpose(1, 2, 0)
-    count = channels.shape[2]
-    if not 1 <= count <= 4 or layout == "none" or not array.size:
+    is_picture = array.ndim == 3 and array.size > 0 and layout != "none"
+    is_first = is_picture and (layout == "channels_first" or layout is None and _is_channels_first(array.shape))
+    channels = array.transpose(1, 2, 0) if is_first else array
+    if not is_picture or channels.shape[2] > 4:
         raise ValueError(f"an array of shape {array.shape} is no picture of 1, 3 or 4 channels"
                          + (f" with input_data_format={layout!r}" if layout else ""))
-    return np.repeat(channels[..., :1], 3, axis=2) if count < 3 else channels[..., :3]
+    return channels, is_first
 
 
 def _is_channels_first(shape: tuple[int, ...]) -> bool:
@@ -188,8 +204,8 @@ def is_scaled(array: np.ndarray) -> bool:
 
 
 def central_square(values: np.ndarray, size: int) -> np.ndarray:
-    """The central (size, size, 3) of (H, W, 3); what lies outside becomes 0."""
-    out = np.zeros((size, size, 3), values.dtype)
+    """The central (size, size, C) of (H, W, C); what lies outside becomes 0."""
+    out = np.zeros((size, size, values.shape[2]), values.dtype)
     top, left = (values.shape[0] - size) // 2, (values.shape[1] - size) // 2
     part = values[max(0, top) : max(0, top + size), max(0, left) : max(0, left + size)]
     row, column = max(0, -top), max(0, -left)
@@ -197,12 +213,18 @@ def central_square(values: np.ndarray, size: int) -> np.ndarray:
     return out
 
 
-def pad_to_largest(pictures: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
-    """Pictures (C, h, w) as `pixel_values` (C, H, W), zeros at the right and at the bottom, and their `pixel_mask`."""
+def pad_to_largest(pictures: Sequence[np.ndarray], fill: Any = 0) -> dict[str, list[np.ndarray]]:
+    """Pictures (C, h, w) as `pixel_values` (C, H, W), filled at the right and at the bottom, and their `pixel_mask`.
+
+    Args:
+        pictures: of any sizes.
+        fill: a number, or those of both ends of height and width as `numpy.pad` takes them.
+    """
+    fills = ((0, 0), *np.broadcast_to(fill, (2, 2)))
     height, width = (max(picture.shape[axis] for picture in pictures) for axis in (1, 2))
     data: dict[str, list[np.ndarray]] = {"pixel_values": [], "pixel_mask": []}
     for picture in pictures:
         padding = ((0, height - picture.shape[1]), (0, width - picture.shape[2]))
-        data["pixel_values"].append(np.pad(picture, ((0, 0), *padding)))
+        data["pixel_values"].append(np.pad(picture, ((0, 0), *padding), constant_values=fills))
         data["pixel_mask"].append(np.pad(np.ones(picture.shape[1:], np.int64), padding))
     return data
