@@ -198,6 +198,9 @@ TOKENIZER_CALLS: dict[str, Call] = {
     "special tokens kept": lambda t: changed(t, lambda c: [
         c.add_special_tokens({"additional_special_tokens": ["<obj>"]}),
         c.add_special_tokens({"additional_special_tokens": ["<box>"]}, replace_additional_special_tokens=False)]),
+    "sanitized": lambda t: changed(t, lambda c: [setattr(c, "pad_token", "<blank>"), c.sanitize_special_tokens()]),
+    "target": lambda t: t(TEXTS, text_target=TEXTS[::-1], padding=True, return_tensors="np"),
+    "target alone": lambda t: t(text_target=TEXTS[0], text_pair_target=TEXTS[1]),
     "settings": lambda t: [t.model_max_length, t.is_fast, t.padding_side, t.truncation_side, t.model_input_names,
                            t.max_len_single_sentence, t.max_len_sentences_pair, t.clean_up_tokenization_spaces],
 }

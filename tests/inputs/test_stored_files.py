@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import normalizers
 
 from bridgetower import BridgeTowerConfig, BridgeTowerTextConfig, BridgeTowerVisionConfig
 from bridgetower.config import tower_settings
@@ -221,6 +222,32 @@ def test_vocabulary_files(plain: Path, port_folder: Path, tmp_path: Path, prefix
     expected = [Path(file) for file in port.save_vocabulary(str(tmp_path / "port"), prefix)]
     found = [Path(file) for file in ours.save_vocabulary(tmp_path / "ours", prefix)]
     assert [(path.name, path.read_text()) for path in found] == [(path.name, path.read_text()) for path in expected]
+
+
+@pytest.mark.parametrize("kind", ["roberta", "bert"])
+def test_slow_tokenizers_read_what_we_save(port_folder: Path, tmp_path: Path, kind: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    if kind == "bert":
+        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "what", "is", "the", "shape", "car"]
+        (tmp_path / "vocab.txt").write_text("\n".join(words))
+    ours = BridgeTowerTokenizer.from_pretrained(port_folder if kind == "roberta" else tmp_path, do_lower_case=True)
+    ours.add_tokens(["zebra", "giraffe"])
+    ours.add_special_tokens({"pad_token": "<blank>", "additional_special_tokens": ["<obj>"]})
+    saved = ours.save_pretrained(tmp_path / "saved")
+    assert sorted(saved) == sorted(map(str, (tmp_path / "saved").iterdir()))
+    slow = getattr(transformers, "RobertaTokenizer" if kind == "roberta" else "BertTokenizer")
+    for port in (slow.from_pretrained(tmp_path / "saved"),
+                 transformers.AutoTokenizer.from_pretrained(tmp_path / "saved", use_fast=False)):
+        assert not port.is_fast
+        assert_same_tokenizer(ours, port)
+    assert_same_tokenizer(ours, BridgeTowerTokenizer.from_pretrained(tmp_path / "saved"))
+
+
+def test_no_vocabulary_files_that_slow_tokenizers_misread(plain: Path, tmp_path: Path) -> None:
+    ours = BridgeTowerTokenizer.from_pretrained(plain)
+    ours.backend_tokenizer.normalizer = normalizers.Lowercase()
+    names = [Path(path).name for path in ours.save_pretrained(tmp_path, filename_prefix="my")]
+    assert names == ["my-tokenizer_config.json", "my-tokenizer.json"]
 
 
 def cut(content: bytes) -> bytes:

@@ -10,7 +10,7 @@ from tokenizers import AddedToken, Tokenizer
 from ..known import nearest
 from ..setting_rules.ranges import shown
 
-__all__ = ["SPECIAL_TOKEN_NAMES", "SpecialTokens", "token_text"]
+__all__ = ["SPECIAL_TOKEN_NAMES", "SpecialTokens", "described", "token_text"]
 
 SPECIAL_TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -23,6 +23,12 @@ def token_text(token: Any) -> str | None:
     if text is not None and len(text) > _LONGEST:
         raise ValueError(f"{shown(text)} has {len(text):,} characters; a token has {_LONGEST} at most")
     return text
+
+
+def described(token: AddedToken) -> dict[str, Any]:
+    """A token and how it is found in a text, as settings files hold it."""
+    names = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
+    return {name: getattr(token, name) for name in names}
 
 
 #: The library builds an automaton from the tokens, which takes minutes where one has thousands of characters.
@@ -147,6 +153,10 @@ class SpecialTokens:
         tokens = [new_tokens] if isinstance(new_tokens, str | AddedToken) else list(new_tokens)
         add = self._tokenizer.add_special_tokens if special_tokens else self._tokenizer.add_tokens
         return add(tokens)
+
+    def sanitize_special_tokens(self) -> int:
+        """Add the special tokens that the vocabulary has not; how many they were."""
+        return self.add_tokens(self.all_special_tokens_extended, special_tokens=True)
 
     def add_special_tokens(
         self, special_tokens_dict: Mapping[str, Any], replace_additional_special_tokens: bool = True

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from tokenizers import Encoding as RowEncoding
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, pre_tokenizers
 
 from ..exits import one_line
 from ..files import write_json, write_text
@@ -23,7 +23,7 @@ from .encoding import Encoding, plain
 from .hub_files import take_hub_options
 from .padding import join_rows, pad_rows
 from .prepared_ids import cut_ids, prepared_row
-from .special_tokens import SPECIAL_TOKEN_NAMES, token_text
+from .special_tokens import SPECIAL_TOKEN_NAMES, described, token_text
 from .text_options import Padding, TextOptions, check_side
 from .tokenizer_files import DEFAULT_TOKENS, Kind, frame, read_tokenizer, tokenizer_source
 from .vocabulary import Vocabulary
@@ -154,9 +154,18 @@ class BridgeTowerTokenizer(Vocabulary):
         tokenizer.name_or_path = str(pretrained_model_name_or_path)
         return tokenizer
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> tuple[str, ...]:
-        """Write tokenizer.json and tokenizer_config.json, which the port's fast tokenizers read too; their paths."""
-        target = Path(save_directory).expanduser()
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *, filename_prefix: str | None = None
+                        ) -> tuple[str, ...]:
+        """Write the files that the tokenizers of the port read; their paths.
+
+        tokenizer.json and tokenizer_config.json are for its fast tokenizers, vocab.json with merges.txt, or vocab.txt,
+        for its slow ones. The latter are left out when a slow tokenizer would read other ids from them.
+
+        Args:
+            save_directory: a folder, which is made.
+            filename_prefix: "mine" writes mine-tokenizer.json and so on.
+        """
+        target, prefix = Path(save_directory).expanduser(), f"{filename_prefix}-" if filename_prefix else ""
         config: dict[str, Any] = {name: text for name, text in self._special.items() if text}
         config["tokenizer_class"] = "RobertaTokenizer" if self.kind == "roberta" else "BertTokenizer"
         if self.kind == "roberta":
@@ -167,9 +176,22 @@ class BridgeTowerTokenizer(Vocabulary):
                        "tokenize_chinese_chars": getattr(normalizer, "handle_chinese_chars", True)}
         for name in _SETTINGS:
             config[name] = getattr(self, name)
-        write_text(target / "tokenizer.json", self._tokenizer.to_str(pretty=True))
-        write_json(target / "tokenizer_config.json", config)
-        return str(target / "tokenizer_config.json"), str(target / "tokenizer.json")
+        # Slow tokenizers know the tokens that were added from here alone.
+        config["added_tokens_decoder"] = {str(index): described(token)
+                                          for index, token in self.added_tokens_decoder.items()}
+        paths = target / f"{prefix}tokenizer_config.json", target / f"{prefix}tokenizer.json"
+        write_text(paths[1], self._tokenizer.to_str(pretty=True))
+        write_json(paths[0], config)
+        slow = self.save_vocabulary(target, filename_prefix) if self._suits_slow_tokenizers() else ()
+        return (*map(str, paths), *slow)
+
+    def _suits_slow_tokenizers(self) -> bool:
+        """Whether a slow tokenizer of the port reads the same ids from the vocabulary files."""
+        library = self._tokenizer
+        if self.kind == "roberta":
+            return isinstance(library.pre_tokenizer, pre_tokenizers.ByteLevel) and library.normalizer is None
+        ids = library.get_vocab(with_added_tokens=False).values()  # a line of vocab.txt has the id of its number
+        return isinstance(library.pre_tokenizer, pre_tokenizers.BertPreTokenizer) and max(ids) + 1 == len(ids)
 
     def save_vocabulary(self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
                         ) -> tuple[str, ...]:
@@ -215,12 +237,14 @@ class BridgeTowerTokenizer(Vocabulary):
         """Room for the two texts of a pair, in tokens."""
         return self.model_max_length - self.num_special_tokens_to_add(pair=True)
 
-    def __call__(self, text: Any = None, text_pair: Any = None, **options: Any) -> Encoding:
+    def __call__(self, text: Any = None, text_pair: Any = None, text_target: Any = None, text_pair_target: Any = None,
+                 **options: Any) -> Encoding:
         """Encode one text or several, or pairs of texts.
 
         Args:
             text: a text, a list of B texts, or a list of B pairs (tuples).
             text_pair: the second text of each.
+            text_target, text_pair_target: texts whose ids become `labels`; without `text` they are encoded themselves.
             options: see `TextOptions`.
 
         Returns:
@@ -230,6 +254,15 @@ class BridgeTowerTokenizer(Vocabulary):
         Raises:
             ValueError: something that is no text, an unknown option, or rows of different lengths for a tensor.
         """
+        if text is None and text_target is not None:
+            return self._encoded(text_target, text_pair_target, options)
+        encoding = self._encoded(text, text_pair, options)
+        if text_target is not None:
+            encoding["labels"] = self._encoded(text_target, text_pair_target, options)["input_ids"]
+        return encoding
+
+    def _encoded(self, text: Any, text_pair: Any, options: Mapping[str, Any]) -> Encoding:
+        """One text or several, or pairs of texts, see `__call__`."""
         chosen = TextOptions.of(options, self.model_max_length)
         rows, is_batch = _rows(text, text_pair, chosen.is_split_into_words)
         if chosen.is_split_into_words and self.kind == "roberta" and not self.add_prefix_space:
