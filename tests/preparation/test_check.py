@@ -11,6 +11,7 @@ import pytest
 
 from bridgetower.preparation.check import MAX_PROBLEMS
 from bridgetower.preparation.schemas import CAPTIONS, NLVR2, SNLI_VE, VG_CAPTIONS, VQA, VQA_TEST
+from tests.preparation.own_data.pictures import write_tar
 from tests.preparation.raw_data import encoded_image, run, write_arrow
 
 IMAGE = encoded_image(1)
@@ -167,3 +168,18 @@ def test_all_files_are_reported_and_long_lists_of_problems_are_cut(
     assert len(errors) == MAX_PROBLEMS + 2
     assert errors[-2] == f"error: {tmp_path / 'a.arrow'}: and 3 more"
     assert errors[-1].startswith(f"error: {tmp_path / 'b.arrow'}: not a complete arrow file")
+
+
+def test_shards_are_checked_where_no_arrow_file_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = [("1.png", IMAGE), ("1.txt", b"x"), ("2.png", IMAGE), ("2.json", b'{"caption": "y"}')]
+    write_tar(tmp_path / "0.tar", good)
+    assert run("check", "--source", tmp_path) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == [f"{tmp_path}/0.tar", "tar", "shard", "2", "2", "none"]
+    lacking = [(f"{n}.txt", b"x") for n in range(MAX_PROBLEMS + 5)]
+    write_tar(tmp_path / "1.tar", [*good, ("3.png", IMAGE[:40]), ("3.txt", b"z"), *((f"a/{n}", x) for n, x in lacking)])
+    (tmp_path / "2.tar").write_bytes((tmp_path / "0.tar").read_bytes()[:700])
+    assert run("check", "--source", tmp_path) == 2
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[2].split()[-3:] == ["3", "3", "16"]
+    for message in ("1.tar: sample 2: ", "1.tar: left out, a/0 (no picture)", "and 6 more", "2.tar: cannot be read"):
+        assert message in captured.err, captured.err

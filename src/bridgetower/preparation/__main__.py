@@ -84,8 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
     tokenizer.add_argument("--vocab_size", type=_positive, default=50265, help="largest number of ids (50265)")
     tokenizer.set_defaults(run=_run_tokenizer)
     _add_table(commands)
-    check = _add_command(commands, "check", "validate existing arrow files and print a summary", check_example)
-    check.add_argument("--source", type=_folder, nargs="+", required=True, help="arrow files, or folders of them")
+    check = _add_command(commands, "check", "validate arrow files or tar shards and print a summary", check_example)
+    check.add_argument("--source", type=_folder, nargs="+", required=True, help="arrow files, shards, or folders")
     check.add_argument("--num_labels", type=_positive, help="answer classes (those of NAME_answers.json, or 3129)")
     _add_workers(check)
     check.set_defaults(run=_run_check)
@@ -240,7 +240,7 @@ def _run_tokenizer(arguments: argparse.Namespace) -> None:
 
 
 def _run_check(arguments: argparse.Namespace) -> None:
-    files = arrow_files(arguments.source)
+    files = arrow_files(arguments.source, shards=True)
     with ImageReader(arguments.workers) as reader:
         reports = [check_file(path, reader, arguments.num_labels, progress=True) for path in files]
     width = max(len(str(path)) for path in files)

@@ -12,15 +12,20 @@ from ..datasets.soundness import require_sound
 from .tables import PreparationError
 
 
-def arrow_files(sources: Iterable[Path]) -> list[Path]:
+def arrow_files(sources: Iterable[Path], shards: bool = False) -> list[Path]:
     """Arrow files given one by one or by their folders, sorted within a folder.
 
+    Args:
+        sources: files and folders.
+        shards: take .tar shards, too, of a folder where it has no arrow file.
+
     Raises:
-        PreparationError: a path does not exist or a folder has no arrow file.
+        PreparationError: a path does not exist or a folder has no such file.
     """
     files: list[Path] = []
     for source in sources:
         found = sorted(source.glob("*.arrow")) if source.is_dir() else [source]
+        found = found or (sorted(source.glob("*.tar")) if shards else [])
         if not found or not all(path.is_file() for path in found):
             raise PreparationError(f"{source}: no arrow file here; check --source")
         files += found

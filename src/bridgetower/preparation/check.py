@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from ..datasets.description import is_described, read_description
+from ..datasets.shard_index import ShardIndex
 from ..datasets.soundness import require_sound
 from ..progress import progress_bar
 from .arrow_input import open_arrow
@@ -49,7 +50,7 @@ class FileReport:
 
 
 def check_file(path: Path, reader: ImageReader, classes: int | None = None, progress: bool = False) -> FileReport:
-    """Validate an arrow file.
+    """Validate an arrow file or a tar shard.
 
     Args:
         path: the file.
@@ -59,6 +60,9 @@ def check_file(path: Path, reader: ImageReader, classes: int | None = None, prog
     """
     report = FileReport(path)
     try:
+        if path.suffix.lower() == ".tar":
+            _check_shard(path, report, reader, progress)
+            return report
         require_sound(path, afresh=True)
         with open_arrow(path) as file:
             report.rows = sum(file.get_batch(index).num_rows for index in range(file.num_record_batches))
@@ -72,6 +76,26 @@ def check_file(path: Path, reader: ImageReader, classes: int | None = None, prog
     except ValueError as error:
         report.add([str(error).removeprefix(f"{path}: ")])
     return report
+
+
+def _check_shard(path: Path, report: FileReport, reader: ImageReader, progress: bool) -> None:
+    """Count what pre-training reads of a shard, decode its pictures, and name the samples that it leaves out."""
+    report.family = "tar shard"
+    index = ShardIndex.of(path)
+    report.rows = report.texts = len(index)
+    with path.open("rb") as file:
+        rows = (Row((_bytes_at(file, index, number),), {}) for number in range(len(index)))
+        results = reader.read(rows)
+        for number, (_, images) in enumerate(progress_bar(results, total=report.rows, desc=path.name, unit=" rows",
+                                                          disable=not progress)):
+            report.add([f"sample {number}: {images}"] if isinstance(images, str) else ())
+    report.add(f"left out, {text}" for text in index.named)
+    report.count += index.broken - len(index.named)
+
+
+def _bytes_at(file: BinaryIO, index: ShardIndex, number: int) -> bytes:
+    file.seek(int(index.image[number]))
+    return file.read(int(index.image_size[number]))
 
 
 def _check_rows(
