@@ -362,6 +362,49 @@ def test_a_file_without_a_split_among_others_is_named(
     assert "more.csv, line 2: 1 rows from here on have no split, but others have" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("cell", ['["a b", "c"]', "['a b', 'c']"])
+def test_lists_of_captions_in_a_cell(tmp_path: Path, out: Path, cell: str) -> None:
+    lines = [["0.png", cell], ["1.png", "[laughs]"], ["2.png", "[1]"]]
+    source = pictures_csv(tmp_path / "in", ["image", "text"], lines)
+    assert make(source, "caption", out, *ALL_TRAIN) == 0
+    assert [row["caption"] for row in table_rows(out)] == [["a b", "c"], ["[laughs]"], ["[1]"]]
+
+
+@pytest.mark.parametrize("cell", ["[a, b]", "{a: 1}", "['a', 'b]"])
+def test_a_list_that_cannot_be_read_is_no_text(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str], cell: str
+) -> None:
+    source = pictures_csv(tmp_path / "in", ["image", "question", "answers"], [["0.png", "what?", cell]], count=1)
+    assert make(source, "vqa", out, *ALL_TRAIN) == 2
+    assert "line 2: column 'answers' holds no list or object of JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_dictionaries_of_answers_in_tables(tmp_path: Path, out: Path, suffix: str) -> None:
+    answers: list[dict[str, float]] = [{"a": 1.0, "b": 0.3}, {"c": 1.0}]
+    source = pictures_csv(
+        tmp_path / "in", ["image", "question", "answers"],
+        [[f"{n}.png", "what?", json.dumps(answers[n])] for n in range(2)], count=2,
+    )  # fmt: skip
+    if suffix == "parquet":
+        rows = [{"image": f"{n}.png", "question": "what?", "answers": answers[n]} for n in range(2)]
+        source = tmp_path / "in/x.parquet"
+        pq.write_table(pa.Table.from_pylist(rows), source)
+    assert make(source, "vqa", out, *ALL_TRAIN) == 0
+    assert [dict(zip(row["answers"][0], row["answer_scores"][0], strict=True)) for row in table_rows(out)] == [
+        {"a": pytest.approx(1), "b": pytest.approx(0.3)}, {"c": pytest.approx(1)}]
+
+
+def test_a_broken_picture_of_a_folder_is_named_once(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label in ("cat", "dog"):
+        write_pictures(tmp_path / "in" / label, 2)
+    (tmp_path / "in/cat/0.png").write_bytes(b"")
+    assert make(tmp_path / "in", "classify", out) == 2
+    assert capsys.readouterr().err.count("0.png") == 1
+
+
 def test_the_output_is_not_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures_csv(tmp_path, HEADER, GOOD)
     assert make(tmp_path, "caption", tmp_path) == 2

@@ -61,7 +61,7 @@ def test_bad_members_are_named_or_left_out(tmp_path: Path, capsys: pytest.Captur
 def test_a_cut_off_shard(tmp_path: Path, kept: int) -> None:
     path = write_tar(tmp_path / "0.tar", [member for number in range(3) for member in sample(number)])
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(PreparationError, match=r"0\.tar: cannot be read after sample \d"):
+    with pytest.raises(PreparationError, match=r"0\.tar: cannot be read as an uncompressed tar file after sample \d"):
         list(read_shard(path))
 
 
@@ -75,5 +75,5 @@ def test_a_damaged_header_does_not_end_a_shard(tmp_path: Path) -> None:
     data = bytearray(shard.read_bytes())
     data[data.index(b"2.png") + 148] ^= 1  # in its checksum
     shard.write_bytes(data)
-    with pytest.raises(PreparationError, match=r"0\.tar: cannot be read after sample 2 \(the header at byte \d+ is d"):
+    with pytest.raises(PreparationError, match=r"0\.tar: .* after sample 2 \(the header at byte \d+ is d"):
         list(read_shard(shard))

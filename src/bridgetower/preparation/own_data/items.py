@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,6 +131,10 @@ class Interpreter:
         if field not in self.columns:
             return ()
         value = self._cell(record, field)
+        if self.task == "caption" and isinstance(value, str) and value.strip().startswith("["):
+            parsed = _parsed(value.strip())
+            if isinstance(parsed, list) and all(isinstance(each, str) for each in parsed):
+                value = parsed  # else a caption such as [laughs]
         texts = value if isinstance(value, list) and self.task == "caption" else [value]
         if not texts:
             raise BadRowError(f"{record.where}: column {self.columns[field]!r} has no text")
@@ -161,11 +167,10 @@ class Interpreter:
         return label
 
     def _answers(self, record: Record) -> tuple[tuple[str, float], ...]:
-        value = self._cell(record, "answers")
-        if isinstance(value, str) and value.lstrip().startswith("["):  # a list in a CSV cell
-            value = _parsed(value)
-        if isinstance(value, dict):
-            pairs = [(self._text(record, "answers", answer), credit) for answer, credit in value.items()]
+        value = self._answers_of_cell(record)
+        if isinstance(value, dict):  # in Parquet and Arrow, every row has the answers of all rows, most without a value
+            given = {answer: credit for answer, credit in value.items() if credit is not None}
+            pairs = [(self._text(record, "answers", answer), credit) for answer, credit in given.items()]
         else:
             answers = [self._text(record, "answers", each) for each in (value if isinstance(value, list) else [value])]
             pairs = list(zip(answers, self._scores(record, answers), strict=True))
@@ -179,11 +184,25 @@ class Interpreter:
             best[answer] = max(float(credit), best.get(answer, 0.0))
         return tuple(best.items())
 
+    def _answers_of_cell(self, record: Record) -> Any:
+        """The answers, of a text cell the list or object that it holds as JSON, or as Python and pandas print it."""
+        value = self._cell(record, "answers")
+        text = value.strip() if isinstance(value, str) else ""
+        if (text[:1], text[-1:]) not in (("[", "]"), ("{", "}")):
+            return value
+        parsed = _parsed(text)
+        if not isinstance(parsed, (list, dict)):
+            raise BadRowError(
+                f"{record.where}: column {self.columns['answers']!r} holds no list or object of JSON: {text!r:.60}; "
+                "write it as JSON, also an answer in brackets"
+            )
+        return parsed
+
     def _scores(self, record: Record, answers: list[str]) -> list[float]:
         """Given scores, or else the credit that VQA gives to answers of ten people, or the share of the most given."""
         if "scores" in self.columns:
             scores = self._cell(record, "scores")
-            scores = _parsed(scores) if isinstance(scores, str) else scores
+            scores = _parsed(scores, scores) if isinstance(scores, str) else scores
             scores = scores if isinstance(scores, list) else [scores]
             if len(scores) != len(answers):
                 raise BadRowError(f"{record.where}: {len(scores)} scores of {len(answers)} answers")
@@ -211,9 +230,9 @@ def _require_utf8(where: str, text: str) -> None:
         ) from error
 
 
-def _parsed(text: str) -> Any:
-    """The JSON value of a cell, or the cell itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+def _parsed(text: str, otherwise: Any = None) -> Any:
+    """The value that a cell holds as JSON or as a literal of Python, or else `otherwise`."""
+    for parse in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            return parse(text)
+    return otherwise

@@ -131,7 +131,7 @@ class PartWriter:
     def _add(self, row: Row, images: list[bytes] | str, batches: dict[str, Batches]) -> None:
         where = row.values["where"]
         if isinstance(images, str):
-            self._bad(f"{where}: {images}")
+            self._bad(images if images.startswith(f"{where}: ") else f"{where}: {images}")
             return
         contents = [content_hash(image) for image in images] or [content_hash(str(row.values["sentences"]).encode())]
         try:

@@ -46,7 +46,9 @@ def read_shard(path: Path, without_bytes: bool = False) -> Iterator[Record]:
                 yield _record(path, file, key, members, without_bytes)
                 count += 1
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise PreparationError(f"{path}: cannot be read after sample {count} ({error}); download it again") from error
+        raise PreparationError(
+            f"{path}: cannot be read as an uncompressed tar file after sample {count} ({error}); download it again"
+        ) from error
 
 
 def _record(path: Path, file: tarfile.TarFile, key: str, members: list[tarfile.TarInfo], without_bytes: bool) -> Record:
