@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def description(kind: str, **changes: Any) -> dict[str, Any]:
     counts = {"train": {"rows": 3, "texts": 6, "classes": {f"class{n}": n for n in range(12)}}}
-    return {"name": "mine", "kind": kind, "modality": "image+text", "answers": [], "tables": {"train": "mine_train"},
+    return {"name": "mine", "kind": kind, "modality": "image+text", "answers": [],
+            "tables": {"train": "mine_train", "val": "mine_val"},
             "counts": counts, "left_out": {"bad_rows": 2, "bad_pictures": 0}, **changes}
 
 
@@ -51,6 +52,12 @@ def test_the_folder_that_the_script_expects_is_not_named() -> None:
 def test_tables_without_training_are_checked() -> None:
     command = next_command({**description("caption"), "tables": {"test": "mine_test"}}, Path("out"))
     assert command == "python -m bridgetower.preparation check --source out"
+
+
+def test_tables_without_validation_are_no_end() -> None:
+    few = {**description("classify"), "tables": {"train": "mine_train"}}
+    assert "val: no row, and fine-tuning needs some; give more, a larger --val_share" in describe(few, Path("out"))
+    assert next_command(few, Path("out")).startswith("python -m bridgetower.preparation check ")
 
 
 def test_what_is_said() -> None:

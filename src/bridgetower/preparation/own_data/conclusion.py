@@ -20,6 +20,8 @@ def describe(description: Mapping[str, Any], output: Path) -> str:
         lines.append(f"  {split}: {counts['rows']} rows{texts}{_classes(counts)}")
     if description["answers"]:
         lines.append(f"  answers: {len(description['answers'])}")
+    if "train" in description["tables"] and "val" not in description["tables"]:
+        lines.append("  val: no row, and fine-tuning needs some; give more, a larger --val_share, or name the splits")
     lines += [
         f"  left out: {count} {what.replace('_', ' ')}" for what, count in description["left_out"].items() if count
     ]
@@ -27,8 +29,8 @@ def describe(description: Mapping[str, Any], output: Path) -> str:
 
 
 def next_command(description: Mapping[str, Any], output: Path) -> str:
-    """The command that trains on the tables, or that checks them where none are for training."""
-    if "train" not in description["tables"]:
+    """The command that trains on the tables, or that checks them where training or validation has none."""
+    if not {"train", "val"} <= description["tables"].keys():
         return f"python -m bridgetower.preparation check --source {quote(str(output))}"
     root = "" if output == _DATA_ROOT else f"DATA_ROOT={quote(str(output))} "
     return f"{root}bash scripts/finetune.sh {description['name']}"
