@@ -59,3 +59,8 @@ def test_further_formats(monkeypatch: pytest.MonkeyPatch, value: str, expected: 
     else:
         with pytest.raises(ValueError, match=expected):
             allowed_formats()
+
+
+def test_a_stream_without_a_picture_is_not_named_by_its_address() -> None:
+    with pytest.raises(OSError, match="^no picture in any of the formats JPEG, PNG,"):
+        open_picture_file(io.BytesIO(b"no picture"))

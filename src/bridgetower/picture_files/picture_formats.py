@@ -49,7 +49,10 @@ def open_picture_file(source: str | os.PathLike[str] | IO[bytes]) -> Image.Image
         if _first_bytes(source, 4) in _TIFF_STARTS:
             raise OSError("a TIFF of a kind that Pillow does not read, such as floats of 16 or 64 bits; save it with "
                           "whole numbers of 16 bits or floats of 32") from error
-        raise
+        if isinstance(source, str | os.PathLike):
+            raise
+        # Pillow names the stream, whose address helps nobody.
+        raise UnidentifiedImageError(f"no picture in any of the formats {', '.join(allowed_formats())}") from error
 
 
 def _first_bytes(source: str | os.PathLike[str] | IO[bytes], count: int) -> bytes:
