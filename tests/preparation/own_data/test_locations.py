@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from datasets import Dataset, DatasetDict
 
 from bridgetower.preparation import PreparationError
 from bridgetower.preparation.own_data.locations import find_sources, split_of_name
@@ -101,3 +102,15 @@ def test_what_cannot_be_found(tmp_path: Path, names: list[str], source: str, mes
     with pytest.raises(PreparationError) as error:
         find_sources([str(tmp_path / source)])
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("gone", ["test", "train/data-00001-of-00002.arrow"])
+def test_a_saved_dataset_is_whole(tmp_path: Path, gone: str) -> None:
+    rows = {"image": ["a.png", "b.png"], "text": ["a", "b"]}
+    dataset = Dataset.from_dict(rows)
+    DatasetDict(train=dataset, test=dataset).save_to_disk(tmp_path / "saved", num_shards={"train": 2, "test": 1})
+    assert [file.split for file in find_sources([str(tmp_path / "saved")])] == ["test", "train", "train"]
+    lost = tmp_path / "saved" / gone
+    lost.rename(tmp_path / "elsewhere")
+    with pytest.raises(PreparationError, match=f"{lost.name} is missing"):
+        find_sources([str(tmp_path / "saved")])

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from ...datasets.shard_paths import expand_paths
+from ..annotation_shapes import FileName
+from ..json_stream import read_json
 from ..tables import PreparationError
 from .records import TEXT_FORMATS, Record, class_names, read_columns, read_records
 from .shards import read_shard, shard_columns
@@ -35,6 +37,7 @@ _TABLES = (*TEXT_FORMATS, ".parquet", ".arrow")
 _BOOKKEEPING = ("dataset_info.json", "dataset_dict.json", "state.json", "dataset_infos.json")
 #: Also with the check sum that the `datasets` library appended for a time.
 _PART = re.compile(r"(?P<stem>.*)-(?P<number>\d+)-of-(?P<total>\d+)(-[0-9a-f]{16})?")
+_STATE = {"_data_files": [{"filename": FileName}]}
 _MAX_NAMED = 10
 
 
@@ -99,6 +102,7 @@ def split_of_name(name: str) -> str | None:
 def _folder(folder: Path, split: str | None = None) -> list[SourceFile]:
     """The files of a folder: its metadata file, else its tables, else its shards, else its pictures by class."""
     visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    _check_saved(folder)
     tables = [path for path in visible if path.suffix.lower() in _TABLES and path.name not in _BOOKKEEPING]
     if (folder / "state.json").is_file():  # the `datasets` library also keeps results of its own beside a saved table
         tables = [path for path in tables if not path.name.startswith("cache-")]
@@ -121,6 +125,22 @@ def _folder(folder: Path, split: str | None = None) -> list[SourceFile]:
     if len(folders) == 1 and folders[0].name == "data":
         return _folder(folders[0], split)
     return [_image_folder(folder, folders, split)]
+
+
+def _check_saved(folder: Path) -> None:
+    """Refuse a folder that the `datasets` library saved and that lacks a split or a part which its own files list."""
+    listed: list[str] = []
+    if (folder / "dataset_dict.json").is_file():
+        listed = read_json(folder / "dataset_dict.json", {"splits": [FileName]})["splits"]
+    state = read_json(folder / "state.json") if (folder / "state.json").is_file() else None
+    if isinstance(state, dict) and "_data_files" in state:
+        listed += [part["filename"] for part in read_json(folder / "state.json", _STATE)["_data_files"]]
+    missing = [name for name in listed if not (folder / name).exists()]
+    if missing:
+        raise PreparationError(
+            f"{folder}: {', '.join(missing[:_MAX_NAMED])} is missing, which the `datasets` library saved there; copy "
+            "it too, or name what is there as --source one by one"
+        )
 
 
 def _refuse_twins(paths: Sequence[Path]) -> None:
