@@ -115,17 +115,18 @@ class SpecialTokens:
     @property
     def special_tokens_map_extended(self) -> dict[str, Any]:
         """`special_tokens_map` with `AddedToken`s, which know how they are found in a text."""
-        return {name: list(map(self._added, text)) if isinstance(text, list) else self._added(text)
+        return {name: self._added(text) if isinstance(text, list) else self._added([text])[0]
                 for name, text in self.special_tokens_map.items()}
 
     @property
     def all_special_tokens_extended(self) -> list[AddedToken | str]:
         """All special tokens as `AddedToken`s, each once."""
-        return list(map(self._added, self.all_special_tokens))
+        return self._added(self.all_special_tokens)
 
-    def _added(self, text: str) -> AddedToken | str:
-        """A token as it was added to the vocabulary; an ordinary one as it is."""
-        return {token.content: token for token in self.added_tokens_decoder.values()}.get(text, text)
+    def _added(self, texts: Sequence[str]) -> list[AddedToken | str]:
+        """Tokens as they were added to the vocabulary; ordinary ones as they are."""
+        added = {token.content: token for token in self.added_tokens_decoder.values()}
+        return [added.get(text, text) for text in texts]
 
     @property
     def all_special_ids(self) -> list[int]:

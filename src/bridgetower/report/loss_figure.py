@@ -51,9 +51,8 @@ def _losses(curves: Mapping[str, Curve]) -> dict[str, Curve]:
     """The losses that differ: where there is one objective, `loss` is its loss."""
     # train_loss is the mean over a whole run, not a point of a curve.
     losses = {name: curve for name, curve in curves.items() if name.endswith("loss") and name != "train_loss"}
-    if sum(not name.startswith("eval_") for name in losses) == 2:
-        losses.pop("loss", None)
-    return losses
+    parts = [name for name in losses if name != "loss" and not name.startswith("eval_")]
+    return {name: curve for name, curve in losses.items() if name != "loss" or len(parts) != 1}
 
 
 def _measures(curves: Mapping[str, Curve]) -> dict[str, Curve]:
