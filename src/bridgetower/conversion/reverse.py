@@ -31,15 +31,14 @@ def plan_reverse(source: Path, options: Options, head: str | None = None) -> Pla
         CheckpointError: the weights are of another project, are broken, or have no counterpart in PyTorch.
         FileNotFoundError: there is nothing at `source`.
     """
+    checkpoint = read_checkpoint(source)  # its errors name the file
     try:
-        return _plan(source, options, head)
+        return _plan(checkpoint, options, head)
     except CheckpointError as error:
-        message = str(error)
-        raise CheckpointError(message if str(source) in message else f"{source}: {message}") from error
+        raise CheckpointError(f"{source}: {error}") from error
 
 
-def _plan(source: Path, options: Options, head: str | None) -> Plan:
-    checkpoint = read_checkpoint(source)
+def _plan(checkpoint: Checkpoint, options: Options, head: str | None) -> Plan:
     if checkpoint.layout != "paddle":
         raise CheckpointError(f"--reverse takes weights of this project; these have the {checkpoint.layout} layout")
     if options.image_size is not None or options.towers is not None or options.config is not None:
@@ -65,7 +64,7 @@ def write_port_folder(source: str | os.PathLike[str], target: str | os.PathLike[
         CheckpointError: the port has no such model.
     """
     options = Options(output=Path(target).expanduser(), format="huggingface", dtype="source", allow_nonfinite=True)
-    _plan(Path(source), options, None).write(lambda done: None)
+    _plan(read_checkpoint(Path(source)), options, None).write(lambda done: None)
 
 
 def _typed_config(checkpoint: Checkpoint) -> BridgeTowerConfig:
