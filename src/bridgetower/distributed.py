@@ -25,7 +25,7 @@ def rank() -> int:
 class _Gather(PyLayer):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        """(B, ...) -> (world size * B, ...)."""
+        """(B, ...) -> (world size * B, ...): the shapes of all processes are equal."""
         ctx.rows = x.shape[0]
         parts: list[Tensor] = []
         dist.all_gather(parts, x.contiguous())

@@ -91,11 +91,11 @@ def test_null_only_where_it_may_be(tmp_path: Path) -> None:
 
 def test_what_occurs_twice_is_named(tmp_path: Path) -> None:
     unique = Unique(tmp_path / "x.json", "question_id")
-    assert [unique(value) for value in (1, "1", 2)] == [1, "1", 2]
+    assert [unique.take(value) for value in (1, "1", 2)] == [1, "1", 2]
     with pytest.raises(PreparationError, match=r"x\.json: element 3: question_id 2 occurs a second time"):
-        unique(2)
+        unique.take(2)
     with pytest.raises(PreparationError, match=r"question_id \[1\] is no number or text"):
-        unique([1])
+        unique.take([1])
 
 
 def test_large_files_are_read_in_pieces(tmp_path: Path) -> None:

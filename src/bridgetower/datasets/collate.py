@@ -62,7 +62,7 @@ class Collator:
             raise ValueError(f"max_text_len={self.max_text_len} leaves no room for a word; use 3 or more")
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
-        """Join samples, see the class.
+        """Join samples into arrays, whose shapes the class gives.
 
         Raises:
             ValueError: an answer id outside of `num_answers` (with file and row), or matching without drawn images.

@@ -26,7 +26,7 @@ class _Relay:
     def __init__(self) -> None:
         self.error: Exception | None = None
 
-    def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
         try:
             return function(*args)
         except Exception as error:
@@ -47,7 +47,7 @@ class _Relayed:
         return getattr(self._dataset, name)
 
     def __getitem__(self, index: int) -> Any:
-        return self._relay(self._dataset.__getitem__, index)
+        return self._relay.call(self._dataset.__getitem__, index)
 
 
 class _Watch:
@@ -110,7 +110,7 @@ class CarefulLoader(DataLoader):
         self._relay = _Relay()
         if not num_workers:
             collate, relay = collate_fn, self._relay
-            dataset, collate_fn = _Relayed(dataset, relay), lambda samples: relay(collate, samples)
+            dataset, collate_fn = _Relayed(dataset, relay), lambda samples: relay.call(collate, samples)
         parent = os.getpid()
         # Paddle's own watch over the parent does not see its end while a worker waits for work.
         super().__init__(dataset, batch_sampler=batch_sampler, collate_fn=collate_fn, num_workers=num_workers,

@@ -182,7 +182,10 @@ class BridgeTowerPredictor:
                          attention_mask=texts.attention_mask)[0]
 
     def __call__(self, texts: str | Sequence[str], images: ImageInput | Sequence[ImageInput]) -> np.ndarray:
-        """What `fuse` returns for texts and pictures; one picture for several texts passes its tower once."""
+        """What `fuse` returns for texts and pictures, of shape (P, ...) for P pairs.
+
+        One picture for several texts passes its tower once.
+        """
         return self.fuse(self.encode_text(**self.tokenize(texts)), self.encode_image(self.prepare_images(images)))
 
     def best_labels(self, logits: np.ndarray) -> list[str]:

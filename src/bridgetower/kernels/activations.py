@@ -21,7 +21,7 @@ class _ActivationFunction(PyLayer):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, activation: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
-        """(...) -> (...)."""
+        """A tensor of any shape to one of the same shape."""
         result, derivative = activation(x)
         ctx.save_for_backward(derivative)
         return result

@@ -20,7 +20,7 @@ class _AddBiasFunction(PyLayer):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, bias: Tensor) -> Tensor:
-        """(..., D) and (D,) -> (..., D)."""
+        """(..., D) and (D,) to the shape (..., D)."""
         ctx.frozen = frozen(x, bias)
         return x + bias
 

@@ -54,7 +54,7 @@ class _DropoutFunction(PyLayer):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
-        """(...) -> (...)."""
+        """A tensor of any shape to one of the same shape."""
         ctx.mask = DropoutMask(x.shape, p)
         return ctx.mask(x)
 

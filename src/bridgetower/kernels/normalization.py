@@ -20,7 +20,7 @@ class _LayerNormFunction(PyLayer):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
-        """(..., D), (D,) and (D,) -> (..., D)."""
+        """(..., D), (D,) and (D,) to the shape (..., D)."""
         ctx.frozen = frozen(x, weight, bias)
         ctx.save_for_backward(x, weight)
         ctx.epsilon = epsilon

@@ -111,5 +111,5 @@ class FeedForward(nn.Layer):
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., hidden_width) -> (..., D)."""
+        """(..., D) -> (..., hidden_width) -> (..., D), with any leading shape."""
         return self.fc2(self.activation(self.fc1(x)))

@@ -50,7 +50,7 @@ class MLMHead(nn.Layer):
         self.decoder_weight = value
 
     def forward(self, states: Tensor) -> Tensor:
-        """(..., D) -> (..., V)."""
+        """(..., D) -> (..., V), with any leading shape."""
         states = self.norm(self.activation(self.dense(states)))
         return add_bias(states.matmul(self.decoder_weight, transpose_y=True), self.bias)
 

@@ -19,7 +19,7 @@ class Linear(nn.Linear):
     """`paddle.nn.Linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out)."""
+        """(..., in) -> (..., out), with any leading shape."""
         return kernels.linear(x, self.weight, self.bias)
 
 
@@ -27,7 +27,7 @@ class LayerNorm(nn.LayerNorm):
     """`paddle.nn.LayerNorm` over the last axis, with a scale and a shift; it takes any epsilon."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., D)."""
+        """(..., D) -> (..., D), with any leading shape."""
         if self._epsilon > _LARGEST_EPSILON:
             centred = x - x.mean(-1, keepdim=True)
             variance = (centred * centred).mean(-1, keepdim=True)
@@ -50,7 +50,7 @@ class Dropout(nn.Dropout):
     """`paddle.nn.Dropout`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(...) -> (...)."""
+        """A tensor of any shape to one of the same shape."""
         return kernels.dropout(x, self.p, self.training)
 
 

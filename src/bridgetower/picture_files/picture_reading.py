@@ -48,7 +48,7 @@ class PictureReading:
             raise ValueError(f"apply_exif={self.apply_exif!r} must be true or false")
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """A picture with at most 8 bits per channel; one that needs no change is returned as it is.
+        """A picture of the same shape with at most 8 bits per channel; one that needs no change is returned as it is.
 
         Raises:
             ValueError: see `to_eight_bits`.

@@ -33,7 +33,7 @@ class FeatureExtractionPipeline(Pipeline):
                 all about a single one.
 
         Returns:
-            For each input a float32 vector.
+            For each input a float32 vector of shape (C,).
 
         Raises:
             ValueError: neither was given.

@@ -28,7 +28,8 @@ class FillMaskPipeline(Pipeline):
         """Fill in one text or several.
 
         Args:
-            image: a picture, a dictionary with `image` and `text`, or several of them.
+            image: a picture (file name, PIL image or array of shape (H, W, 3)), a dictionary with `image` and `text`,
+                or several of them.
             text: with one mask or more; one for all pictures, or a list, one per picture or all about a single one.
             top_k: words to return, best first.
 

@@ -20,8 +20,8 @@ class ImageTextClassificationPipeline(Pipeline):
         """Classify one pair or several.
 
         Args:
-            image: a picture (of NLVR2 models: a tuple of two), a dictionary with `image` and `text`, or several of
-                them.
+            image: a picture (file name, PIL image or array of shape (H, W, 3); of NLVR2 models a tuple of two), a
+                dictionary with `image` and `text`, or several of them.
             text: one for all pictures; or a list, one per picture or all about a single one.
             top_k: classes to return, best first; None: all.
 

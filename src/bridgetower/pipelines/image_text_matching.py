@@ -20,7 +20,8 @@ class ImageTextMatchingPipeline(Pipeline):
         """Score one pair or several.
 
         Args:
-            image: a picture, a dictionary with `image` and `text`, or several of them.
+            image: a picture (file name, PIL image or array of shape (H, W, 3)), a dictionary with `image` and `text`,
+                or several of them.
             text: one for all pictures; or a list, one per picture or all about a single one.
 
         Returns:

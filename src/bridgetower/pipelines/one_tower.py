@@ -17,7 +17,10 @@ class ImageClassificationPipeline(Pipeline):
     task = "image-classification"
 
     def __call__(self, image: Any, top_k: int | None = 5) -> Any:
-        """For each picture a list of `{"label", "score"}`, best first; `top_k=None` returns all classes."""
+        """For each picture a list of `{"label", "score"}`, best first; `top_k=None` returns all classes.
+
+        A picture is a file name, a PIL image or an array of shape (H, W, 3).
+        """
         return self._run(image, None, top_k=top_k)
 
     def _item(self, value: Any, text: Any) -> Item:
@@ -40,7 +43,7 @@ class TextClassificationPipeline(Pipeline):
     def __call__(self, text: str | Sequence[str], top_k: int | None = 1) -> Any:
         """For each text a list of `{"label", "score"}`, best first; `top_k=None` returns all classes.
 
-        A model with a single class returns the number that it learned to predict as its score.
+        A model with a single class, logits of shape (B, 1), returns the number that it learned to predict as its score.
         """
         results = []
         for texts in in_chunks([text] if isinstance(text, str) else list(text), self.batch_size):

@@ -21,7 +21,8 @@ class VisualQuestionAnsweringPipeline(Pipeline):
         """Answer one question or several.
 
         Args:
-            image: a picture, a dictionary with `image` and `question`, or several of them.
+            image: a picture (file name, PIL image or array of shape (H, W, 3)), a dictionary with `image` and
+                `question`, or several of them.
             question: one for all pictures; or a list, one per picture or all about a single one.
             top_k: answers to return, best first; None: all.
 

@@ -27,7 +27,7 @@ class ZeroShotImageClassificationPipeline(Pipeline):
         """Classify one picture or several.
 
         Args:
-            image: a picture, or several.
+            image: a picture (file name, PIL image or array of shape (H, W, 3)), or several.
             candidate_labels: the classes, as a list or separated by commas.
             hypothesis_template: the sentence; `{}` is replaced by the class.
             top_k: classes to return, best first; None: all.

@@ -105,7 +105,7 @@ def _check_rows(
     with bar:
         for number, (row, images) in enumerate(reader.read(_rows(file))):
             unreadable = [images] if isinstance(images, str) else []
-            report.add(f"row {number}: {text}" for text in (*unreadable, *check(row.values)))
+            report.add(f"row {number}: {text}" for text in (*unreadable, *check.problems(row.values)))
             bar.update()
     report.texts = check.texts
 
@@ -191,7 +191,8 @@ class _RowCheck:
         self.question_ids: set[int] = set()
         self.answer_of: dict[int, str] = {}
 
-    def __call__(self, row: dict[str, Any]) -> Iterator[str]:
+    def problems(self, row: dict[str, Any]) -> Iterator[str]:
+        """What is wrong with a row, in words."""
         empty = [name for name, value in row.items() if _has_null(value)]
         if empty:
             yield f"{', '.join(empty)}: no value where there must be one"

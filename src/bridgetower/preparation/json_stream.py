@@ -173,7 +173,7 @@ class Unique:
         self._path, self._key = path, key
         self._seen: set[Any] = set()
 
-    def __call__(self, value: Any, where: str = "") -> Any:
+    def take(self, value: Any, where: str = "") -> Any:
         """The value, if it is new.
 
         Args:

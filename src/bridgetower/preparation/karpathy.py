@@ -41,7 +41,7 @@ def tables(settings: Settings, collection: Collection) -> Iterator[Table]:
     names: dict[str, list[str]] = {split: [] for split in collection.splits}
     unique = Unique(path, "filename")
     for image in stream_array(path, "images", _IMAGE):
-        if unique(image["filename"]) and image["split"] in names:
+        if unique.take(image["filename"]) and image["split"] in names:
             names[image["split"]].append(image["filename"])
             captions[image["filename"]] = [sentence["raw"] for sentence in image["sentences"]]
     folders = [settings.find(f"{ROOT}/{folder}", folder) for folder in collection.folders]

@@ -47,7 +47,7 @@ def _table(settings: Settings, split: str) -> Table:
     pairs: dict[str, _Pair] = {}
     unique = Unique(root, "identifier")
     for where, entry in read_json_lines(root, _LINE):
-        unique(entry["identifier"], where)
+        unique.take(entry["identifier"], where)
         if entry["label"] not in ("True", "False"):
             raise PreparationError(f"{where}: label {entry['label']!r} is neither True nor False")
         key = entry["identifier"].rpartition("-")[0]

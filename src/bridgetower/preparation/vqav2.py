@@ -102,7 +102,7 @@ def read_questions(settings: Settings, split: str) -> dict[int, ImageQuestions]:
     unique = Unique(path, "question_id")
     for entry in stream_array(path, "questions", {"image_id": int, "question_id": int, "question": str}):
         image = images.setdefault(entry["image_id"], ImageQuestions())
-        image.ids.append(unique(entry["question_id"]))
+        image.ids.append(unique.take(entry["question_id"]))
         image.texts.append(entry["question"])
     return images
 
@@ -119,7 +119,7 @@ def add_answers(
     unique = Unique(path, "question_id")
     for annotation in stream_array(path, "annotations", {"question_id": int, "answers": [{"answer": str}]}):
         answers = (normalize(answer["answer"]) for answer in annotation["answers"])
-        targets[unique(annotation["question_id"])] = soft_targets(answers, vocabulary)
+        targets[unique.take(annotation["question_id"])] = soft_targets(answers, vocabulary)
     answered: dict[int, ImageQuestions] = {}
     for image_id, image in images.items():
         for question_id, text in zip(image.ids, image.texts, strict=True):

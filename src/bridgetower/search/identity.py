@@ -22,7 +22,7 @@ class Embedder(Protocol):
     """What makes vectors, such as a pipeline for `feature-extraction`."""
 
     def __call__(self, image: Any = None, text: Any = None) -> Any:
-        """Vectors (C,) of pictures, of texts, or of pairs: one, a list or a generator, as the input is."""
+        """Vectors of shape (C,) of pictures, of texts, or of pairs: one, a list or a generator, as the input is."""
 
 
 def probe(embed: Embedder) -> list[float]:

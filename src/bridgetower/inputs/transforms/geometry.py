@@ -48,6 +48,7 @@ class ShortSideResize:
         return int(self.size * width / height), self.size
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """(H, W, C) to the shape that `target` gives."""
         target = self.target(*image.size)
         return resize(image, target)
 
@@ -59,6 +60,7 @@ class CenterCrop:
     size: int
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """(H, W, C) -> (size, size, C)."""
         left = round((image.width - self.size) / 2)
         top = round((image.height - self.size) / 2)
         return image.crop((left, top, left + self.size, top + self.size))
@@ -71,6 +73,7 @@ class ResizeAndCrop:
     size: int
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """(H, W, C) -> (size, size, C)."""
         target = ShortSideResize(self.size).target(*image.size)
         if image.mode != "RGB" or target == image.size or target[0] == target[1]:
             # Alpha is rare, and such pictures are premultiplied before they are scaled.
@@ -122,6 +125,7 @@ class SquareResize:
     size: int
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """(H, W, C) -> (size, size, C)."""
         return resize(image, (self.size, self.size))
 
 
@@ -132,6 +136,7 @@ class MinMaxResize:
     size: int
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """(H, W, C) to a shape of multiples of 32."""
         longest = int(1333 / 800 * self.size)
         scale = self.size / min(image.size)
         # The shorter side becomes exactly `size`; size / side * side could be off by one bit.
@@ -156,6 +161,7 @@ class RandomResizedCrop:
     min_area: float
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """(H, W, C) -> (size, size, C)."""
         left, top, width, height = self.box(image.width, image.height, rng)
         cropped = image.crop((left, top, left + width, top + height))
         return resize(cropped, (self.size, self.size))
@@ -182,4 +188,5 @@ class HorizontalFlip:
     """Mirror left and right with probability 0.5."""
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """(H, W, C) -> (H, W, C)."""
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else image

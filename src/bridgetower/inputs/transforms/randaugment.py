@@ -108,6 +108,7 @@ class PILRandAugment:
     strength: float
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """(H, W, 3) -> (H, W, 3)."""
         return self._draw(image, rng).resolve()
 
     def augment(self, image: Image.Image, rng: np.random.Generator) -> tuple[Image.Image, np.ndarray | None]:

@@ -113,6 +113,7 @@ class CvRandAugment:
         }
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """(H, W, 3) -> (H, W, 3)."""
         operations = list(self.operations().values())
         pixels = np.asarray(image)
         for index in rng.integers(len(operations), size=self.count):

@@ -28,7 +28,7 @@ from ..writer import Batches, arrow_file
 from .division import Division, Shares, content_hash
 from .items import BadRowError, Interpreter
 from .locations import SPLITS, SourceFile
-from .plan import Plan, Rows
+from .plan import Plan, RowMaker
 from .survey import Survey, good_items
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class PartWriter:
         shares = Shares(request.val_share, request.test_share, request.seed, given)
         self.division = Division(shares, pairs="image_1" in plan.columns)
         self.needs_training = not given or "train" in given
-        self.rows = Rows(plan)
+        self.maker = RowMaker(plan)
         self.columns = frozenset(plan.schema.names)
         self.parts = self.unreadable = 0
 
@@ -87,7 +87,7 @@ class PartWriter:
         """Write the parts that are not there yet."""
         items = good_items(files, interpreters, "id" in self.plan.columns)
         bar = progress_bar(items, total=self.survey.items, desc=self.request.name, unit=" rows", disable=not progress)
-        rows = self.rows(bar)
+        rows = self.maker.rows(bar)
         for first in rows:
             self._part(chain([first], islice(rows, self.request.shard_size - 1)), reader)
             self.parts += 1
@@ -197,7 +197,7 @@ class PartWriter:
             "left_out": {
                 "bad_rows": self.survey.bad,
                 "bad_pictures": self.unreadable,
-                "questions_without_kept_answer": self.rows.dropped,
+                "questions_without_kept_answer": self.maker.dropped,
                 "pairs_across_splits": self.division.across,
             },
             "source": list(self.request.source),

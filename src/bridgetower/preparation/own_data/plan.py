@@ -76,7 +76,7 @@ def _natural(name: str) -> tuple[int, int, str]:
     return (0, int(name), name) if name.isdecimal() else (1, 0, name)
 
 
-class Rows:
+class RowMaker:
     """Makes rows of items: neighbours about the same pictures and of one split become one row.
 
     Attributes:
@@ -89,7 +89,7 @@ class Rows:
         self.answer_ids = {answer: index for index, answer in enumerate(plan.answers)}
         self.pictures = self.questions = self.dropped = 0
 
-    def __call__(self, items: Iterable[Item]) -> Iterator[Row]:
+    def rows(self, items: Iterable[Item]) -> Iterator[Row]:
         """The rows, with the further values `split`, the given split, and `where`, file and row of the first item."""
         numbered = self._answered(items) if self.plan.kind == "vqa" else ((0, item) for item in items)
         for _, group in groupby(numbered, self._key):

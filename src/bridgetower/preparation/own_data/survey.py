@@ -107,7 +107,7 @@ class Checks:
         self.identifiers: set[int] = set()
         self.split_of: dict[int, str | None] = {}
 
-    def __call__(self, item: Item) -> None:
+    def note(self, item: Item) -> None:
         """Take note of an item.
 
         Raises:
@@ -128,14 +128,14 @@ def good_items(
     files: Sequence[SourceFile], interpreters: Sequence[Interpreter], has_ids: bool, survey: Survey | None = None
 ) -> Iterator[Item]:
     """The items of all files that can be used, in order. With a survey, no picture is read and bad rows are counted."""
-    check = Checks(has_ids)
+    checks = Checks(has_ids)
     for file, interpreter in zip(files, interpreters, strict=True):
         for record in file.records(survey is not None):
             if survey is not None and not record.values.keys() <= survey.known_columns:
                 survey.learn_columns(record)
             try:
                 item = interpreter.item(record)
-                check(item)
+                checks.note(item)
             except BadRowError as error:
                 if survey is not None:
                     survey.problem(str(error))
