@@ -132,6 +132,14 @@ def _add_table(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=10_000,
         help="pictures per part (10000); an interrupted run goes on after the last complete one",
     )
+    _add_picture_reading(parser)
+    _add_workers(parser)
+    parser.add_argument("--skip_bad", action="store_true", help="leave out rows that cannot be used, and name them")
+    parser.add_argument("--overwrite", action="store_true", help="replace tables of other data")
+    parser.set_defaults(run=_run_table)
+
+
+def _add_picture_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scale_16bit",
         choices=SCALE_RULES,
@@ -140,10 +148,6 @@ def _add_table(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "their smallest to their largest value, or from their first to their 99th percentile",
     )
     parser.add_argument("--apply_exif", action="store_true", help="turn pictures as their EXIF orientation says")
-    _add_workers(parser)
-    parser.add_argument("--skip_bad", action="store_true", help="leave out rows that cannot be used, and name them")
-    parser.add_argument("--overwrite", action="store_true", help="replace tables of other data")
-    parser.set_defaults(run=_run_table)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -289,78 +289,79 @@ def _integer(text: str) -> int:
 Operation = Callable[[PickleMachine], Any]
 
 
-def _operations() -> dict[int, Operation]:
-    """Actions by opcode. Opcodes that are missing (extension registry, out-of-band buffers) are errors."""
-    m = PickleMachine
-    table: dict[bytes, Operation] = {
-        b"\x80": lambda s: s._unpack("<B"),  # PROTO
-        b"\x95": lambda s: s._unpack("<Q"),  # FRAME: the length is only a hint
-        b"(": lambda s: s._push(_MARK),
-        b"0": lambda s: s._stack.pop(),  # POP
-        b"1": lambda s: s._pop_mark(),
-        b"2": lambda s: s._push(s._top()),  # DUP
-        # constants and numbers
-        b"N": lambda s: s._push(None),
-        b"\x88": lambda s: s._push(True),
-        b"\x89": lambda s: s._push(False),
-        b"I": lambda s: s._push(_integer(s._line())),
-        b"L": lambda s: s._push(int(s._line().rstrip("L"))),
-        b"F": lambda s: s._push(float(s._line())),
-        b"J": lambda s: s._push(s._unpack("<i")),
-        b"K": lambda s: s._push(s._unpack("<B")),
-        b"M": lambda s: s._push(s._unpack("<H")),
-        b"G": lambda s: s._push(s._unpack(">d")),
-        b"\x8a": lambda s: s._push(int.from_bytes(s._take(s._unpack("<B")), "little", signed=True)),
-        b"\x8b": lambda s: s._push(int.from_bytes(s._take(s._unpack("<i")), "little", signed=True)),
-        # text and bytes; Python 2 wrote byte strings, read here as latin-1 text
-        b"V": lambda s: s._push(s._line()),
-        b"S": lambda s: s._push(_unquote(s._line())),
-        b"U": lambda s: s._push(str(s._take(s._unpack("<B")), "latin-1")),
-        b"T": lambda s: s._push(str(s._take(s._unpack("<i")), "latin-1")),
-        b"X": lambda s: s._push(s._text(s._unpack("<I"))),
-        b"\x8c": lambda s: s._push(s._text(s._unpack("<B"))),
-        b"\x8d": lambda s: s._push(s._text(s._unpack("<Q"))),
-        b"C": lambda s: s._push(s._bytes(s._unpack("<B"))),
-        b"B": lambda s: s._push(s._bytes(s._unpack("<I"))),
-        b"\x8e": lambda s: s._push(s._bytes(s._unpack("<Q"))),
-        b"\x96": lambda s: s._push(s._bytes(s._unpack("<Q"))),
-        # containers
-        b"]": lambda s: s._push([]),
-        b"}": lambda s: s._push({}),
-        b")": lambda s: s._push(()),
-        b"\x8f": lambda s: s._push([]),  # EMPTY_SET: order and duplicates do not matter here
-        b"a": lambda s: s._append([s._pop()]),
-        b"e": lambda s: s._append(s._pop_mark()),
-        b"\x90": lambda s: s._append(s._pop_mark()),
-        b"s": lambda s: s._set_items([s._pop(), s._pop()][::-1]),
-        b"u": lambda s: s._set_items(s._pop_mark()),
-        b"t": lambda s: s._push(tuple(s._pop_mark())),
-        b"l": lambda s: s._push(s._pop_mark()),
-        b"d": lambda s: _dictionary(s, s._pop_mark()),
-        b"\x91": lambda s: s._push(s._pop_mark()),  # FROZENSET
-        b"\x85": lambda s: s._tuple(1),
-        b"\x86": lambda s: s._tuple(2),
-        b"\x87": lambda s: s._tuple(3),
-        # memo
-        b"p": lambda s: s._memo_put(int(s._line())),
-        b"q": lambda s: s._memo_put(s._unpack("<B")),
-        b"r": lambda s: s._memo_put(s._unpack("<I")),
-        b"\x94": lambda s: s._memo_put(len(s._memo)),
-        b"g": lambda s: s._push(s._memo[int(s._line())]),
-        b"h": lambda s: s._push(s._memo[s._unpack("<B")]),
-        b"j": lambda s: s._push(s._memo[s._unpack("<I")]),
-        # names and objects
-        b"c": lambda s: s._find(s._line(), s._line()),
-        b"\x93": lambda s: s._find(*[s._pop(), s._pop()][::-1]),
-        b"i": lambda s: _call_marked(s, Name(s._line(), s._line())),
-        b"o": lambda s: _call_marked(s, None),
-        b"R": lambda s: _call_with(s, s._pop()),
-        b"\x81": lambda s: _call_with(s, s._pop()),  # NEWOBJ
-        b"\x92": lambda s: _call_with(s, (s._pop(), s._pop())[1]),  # NEWOBJ_EX, keywords unused
-        b"b": m._build,
-        b"Q": m._persistent_id,
-    }
-    return {opcode[0]: action for opcode, action in table.items()}
+#: Actions by opcode, in groups. Opcodes that are missing (extension registry, out-of-band buffers) are errors.
+_STACK: dict[bytes, Operation] = {
+    b"\x80": lambda s: s._unpack("<B"),  # PROTO
+    b"\x95": lambda s: s._unpack("<Q"),  # FRAME: the length is only a hint
+    b"(": lambda s: s._push(_MARK),
+    b"0": lambda s: s._stack.pop(),  # POP
+    b"1": lambda s: s._pop_mark(),
+    b"2": lambda s: s._push(s._top()),  # DUP
+}
+_VALUES: dict[bytes, Operation] = {
+    b"N": lambda s: s._push(None),
+    b"\x88": lambda s: s._push(True),
+    b"\x89": lambda s: s._push(False),
+    b"I": lambda s: s._push(_integer(s._line())),
+    b"L": lambda s: s._push(int(s._line().rstrip("L"))),
+    b"F": lambda s: s._push(float(s._line())),
+    b"J": lambda s: s._push(s._unpack("<i")),
+    b"K": lambda s: s._push(s._unpack("<B")),
+    b"M": lambda s: s._push(s._unpack("<H")),
+    b"G": lambda s: s._push(s._unpack(">d")),
+    b"\x8a": lambda s: s._push(int.from_bytes(s._take(s._unpack("<B")), "little", signed=True)),
+    b"\x8b": lambda s: s._push(int.from_bytes(s._take(s._unpack("<i")), "little", signed=True)),
+    # text and bytes; Python 2 wrote byte strings, read here as latin-1 text
+    b"V": lambda s: s._push(s._line()),
+    b"S": lambda s: s._push(_unquote(s._line())),
+    b"U": lambda s: s._push(str(s._take(s._unpack("<B")), "latin-1")),
+    b"T": lambda s: s._push(str(s._take(s._unpack("<i")), "latin-1")),
+    b"X": lambda s: s._push(s._text(s._unpack("<I"))),
+    b"\x8c": lambda s: s._push(s._text(s._unpack("<B"))),
+    b"\x8d": lambda s: s._push(s._text(s._unpack("<Q"))),
+    b"C": lambda s: s._push(s._bytes(s._unpack("<B"))),
+    b"B": lambda s: s._push(s._bytes(s._unpack("<I"))),
+    b"\x8e": lambda s: s._push(s._bytes(s._unpack("<Q"))),
+    b"\x96": lambda s: s._push(s._bytes(s._unpack("<Q"))),
+}
+_CONTAINERS: dict[bytes, Operation] = {
+    b"]": lambda s: s._push([]),
+    b"}": lambda s: s._push({}),
+    b")": lambda s: s._push(()),
+    b"\x8f": lambda s: s._push([]),  # EMPTY_SET: order and duplicates do not matter here
+    b"a": lambda s: s._append([s._pop()]),
+    b"e": lambda s: s._append(s._pop_mark()),
+    b"\x90": lambda s: s._append(s._pop_mark()),
+    b"s": lambda s: s._set_items([s._pop(), s._pop()][::-1]),
+    b"u": lambda s: s._set_items(s._pop_mark()),
+    b"t": lambda s: s._push(tuple(s._pop_mark())),
+    b"l": lambda s: s._push(s._pop_mark()),
+    b"d": lambda s: _dictionary(s, s._pop_mark()),
+    b"\x91": lambda s: s._push(s._pop_mark()),  # FROZENSET
+    b"\x85": lambda s: s._tuple(1),
+    b"\x86": lambda s: s._tuple(2),
+    b"\x87": lambda s: s._tuple(3),
+}
+_MEMO: dict[bytes, Operation] = {
+    b"p": lambda s: s._memo_put(int(s._line())),
+    b"q": lambda s: s._memo_put(s._unpack("<B")),
+    b"r": lambda s: s._memo_put(s._unpack("<I")),
+    b"\x94": lambda s: s._memo_put(len(s._memo)),
+    b"g": lambda s: s._push(s._memo[int(s._line())]),
+    b"h": lambda s: s._push(s._memo[s._unpack("<B")]),
+    b"j": lambda s: s._push(s._memo[s._unpack("<I")]),
+}
+_OBJECTS: dict[bytes, Operation] = {
+    b"c": lambda s: s._find(s._line(), s._line()),
+    b"\x93": lambda s: s._find(*[s._pop(), s._pop()][::-1]),
+    b"i": lambda s: _call_marked(s, Name(s._line(), s._line())),
+    b"o": lambda s: _call_marked(s, None),
+    b"R": lambda s: _call_with(s, s._pop()),
+    b"\x81": lambda s: _call_with(s, s._pop()),  # NEWOBJ
+    b"\x92": lambda s: _call_with(s, (s._pop(), s._pop())[1]),  # NEWOBJ_EX, keywords unused
+    b"b": PickleMachine._build,
+    b"Q": PickleMachine._persistent_id,
+}
 
 
 def _dictionary(machine: PickleMachine, values: list[Any]) -> None:
@@ -379,4 +380,5 @@ def _call_marked(machine: PickleMachine, callee: Name | None) -> None:
     machine._call(callee, tuple(values))
 
 
-_OPERATIONS = _operations()
+_OPERATIONS = {opcode[0]: action for opcode, action in
+               (_STACK | _VALUES | _CONTAINERS | _MEMO | _OBJECTS).items()}
