@@ -42,7 +42,7 @@ def untuned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRIDGETOWER_TUNE_CPU", "0")
 
 
-@pytest.fixture(params=["auto", "paddle"])
+@pytest.fixture(params=["ours", "paddle"])
 def both_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a test twice: with our kernels, and with Paddle's own operators as on a GPU."""
     monkeypatch.setenv("BRIDGETOWER_KERNELS", request.param)

@@ -13,7 +13,7 @@ import pytest
 
 from bridgetower import kernels
 from bridgetower.kernels import SWITCH, forced_kernels
-from bridgetower.kernels.dispatch import runs_eagerly_on_cpu, use_ours
+from bridgetower.kernels.dispatch import runs_eagerly_on_cpu, use_ours, worth_ours
 
 X = paddle.to_tensor(np.random.default_rng(0).standard_normal((2, 6)).astype(np.float32))
 HEADS = X.reshape([2, 1, 2, 3])
@@ -42,7 +42,7 @@ def test_paddles_operators_run_when_asked_for(operation: str, gradients: bool, m
         return plain(*args, **named)
 
     monkeypatch.setattr(F, name, counted)
-    with paddle.set_grad_enabled(gradients):
+    with paddle.set_grad_enabled(gradients), forced_kernels("ours"):
         ours = run()
         counts = len(calls)
         with forced_kernels("paddle"):
@@ -64,12 +64,22 @@ def test_where_ours_run() -> None:
     assert use_ours(X)
 
 
+def test_small_tensors_are_left_to_paddle() -> None:
+    large = paddle.ones([256, 256])
+    assert worth_ours(large, X) and not worth_ours(X, large)
+    with forced_kernels("ours"):
+        assert worth_ours(X) and not worth_ours(X.astype("float64"))
+    with forced_kernels("paddle"):
+        assert not worth_ours(large)
+
+
 def test_the_variable_is_read_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    for value, ours in (("paddle", False), ("", True), ("auto", True)):
+    for value, ours in (("paddle", False), ("", True), ("auto", True), ("ours", True)):
         monkeypatch.setenv(SWITCH, value)
         assert use_ours(X) == ours
     monkeypatch.setenv(SWITCH, "padle")
-    with pytest.raises(ValueError, match="BRIDGETOWER_KERNELS=padle is not one of auto, paddle; did you mean 'paddle'"):
+    message = "BRIDGETOWER_KERNELS=padle is not one of auto, ours, paddle; did you mean 'paddle'"
+    with pytest.raises(ValueError, match=message):
         kernels.gelu(X)
 
 

@@ -10,11 +10,25 @@ import paddle.nn.functional as F
 import pytest
 from paddle import Tensor, nn
 
-from bridgetower.kernels import add_bias, attention, dropout, gelu, patch_embedding, quick_gelu
+from bridgetower.kernels import (
+    SWITCH,
+    add_bias,
+    attention,
+    dropout,
+    gelu,
+    patch_embedding,
+    quick_gelu,
+    scaled_dot_product,
+)
 from bridgetower.modules.layers import Dropout, LayerNorm, Linear
 
 #: Other orders of float32 sums over up to 24 rows of numbers around 1.
 TOLERANCE = 2e-5
+
+
+@pytest.fixture(autouse=True)
+def ours_for_small_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SWITCH, "ours")
 
 
 def random(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
@@ -111,6 +125,14 @@ def test_layer_norm_of_a_constant_row_and_of_a_far_mean() -> None:
         np.testing.assert_allclose(grads[0], grads[1], rtol=1e-4, atol=1e-4 * np.abs(grads[1]).max())
 
 
+@pytest.fixture(params=["weights kept", "weights computed again"])
+def attention_weights(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to the gradient, of which the size of the weights chooses one."""
+    if request.param == "weights computed again":
+        monkeypatch.setattr(scaled_dot_product, "_KEPT_WEIGHTS", 0)
+
+
+@pytest.mark.usefixtures("attention_weights")
 @pytest.mark.parametrize("masked", [None, "padding", "all"])
 def test_attention_equals_paddles(masked: str | None) -> None:
     mask = paddle.zeros([2, 1, 1, 5])
@@ -129,6 +151,7 @@ def test_attention_equals_paddles(masked: str | None) -> None:
         np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=TOLERANCE)
 
 
+@pytest.mark.usefixtures("attention_weights")
 @pytest.mark.parametrize("frozen", [(), (0,), (1, 2)])
 def test_attention_drops_the_same_weights_in_its_gradient(frozen: tuple[int, ...]) -> None:
     """Against the definition, step by step, with the same draw."""

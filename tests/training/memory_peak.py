@@ -41,7 +41,7 @@ def build(case: str) -> tuple[Any, int, Method, Passes]:
         if hasattr(layer, "enable_recompute"):
             layer.enable_recompute = recompute
     model.train()
-    return model, batch, Method(recompute=recompute), passes
+    return model, batch, Method(recompute=recompute, keeps_weights=True), passes
 
 
 def main() -> None:

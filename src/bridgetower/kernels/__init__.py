@@ -3,7 +3,8 @@
 Paddle 3.3 on a CPU sums the gradients of biases and of LayerNorm's parameters on one thread and with long strides (a
 bias of 3072 over 1300 rows: 50 ms, where the products of the same layer take 58), draws the numbers of a dropout mask
 one by one (8 ns per element), and runs softmax, activations and copies on one thread. The functions here avoid that;
-results are equal up to rounding. `dispatch` decides where they run, and `BRIDGETOWER_KERNELS=paddle` turns them off.
+results are equal up to rounding. `dispatch` decides where they run: small tensors are left to Paddle's operators, as
+Python takes longer to call several steps than these take, and `BRIDGETOWER_KERNELS=paddle` leaves it all to them.
 """
 
 from .activations import gelu, quick_gelu

@@ -11,7 +11,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 from paddle.autograd import PyLayer
 
-from .dispatch import use_ours
+from .dispatch import worth_ours
 
 __all__ = ["gelu", "quick_gelu"]
 
@@ -57,7 +57,7 @@ def _quick_gelu_with_derivative(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def gelu(x: Tensor) -> Tensor:
     """x times the normal distribution of x, (...) -> (...)."""
-    if not use_ours(x):
+    if not worth_ours(x):
         return F.gelu(x)
     if not paddle.is_grad_enabled():
         return _normal_distribution(x).multiply_(x)
@@ -66,7 +66,7 @@ def gelu(x: Tensor) -> Tensor:
 
 def quick_gelu(x: Tensor) -> Tensor:
     """CLIP's approximation of GELU, x * sigmoid(1.702 x), (...) -> (...)."""
-    if not use_ours(x):
+    if not worth_ours(x):
         return x * F.sigmoid(1.702 * x)
     if not paddle.is_grad_enabled():
         return _quick_gelu_gate(x).multiply_(x)

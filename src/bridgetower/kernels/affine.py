@@ -9,7 +9,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 from paddle.autograd import PyLayer
 
-from .dispatch import use_ours
+from .dispatch import use_ours, worth_ours
 from .gradients import frozen, sum_rows, unless
 
 __all__ = ["add_bias", "linear", "patch_embedding"]
@@ -32,7 +32,7 @@ class _AddBiasFunction(PyLayer):
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
     """Add a bias to each row, (..., D) + (D,) -> (..., D)."""
-    if paddle.is_grad_enabled() and use_ours(x, bias):
+    if paddle.is_grad_enabled() and worth_ours(x, bias):
         return _AddBiasFunction.apply(x, bias)
     return x + bias
 
@@ -72,9 +72,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     Returns:
         (..., out).
     """
-    if bias is None or not use_ours(x, weight, bias):
-        return F.linear(x, weight, bias)
-    return _LinearFunction.apply(x, weight, bias) if paddle.is_grad_enabled() else _affine(x, weight, bias)
+    if bias is not None and paddle.is_grad_enabled() and worth_ours(x, weight, bias):
+        return _LinearFunction.apply(x, weight, bias)
+    if bias is not None and not paddle.is_grad_enabled() and use_ours(x, weight, bias):
+        return _affine(x, weight, bias)
+    return F.linear(x, weight, bias)
 
 
 def patch_embedding(images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

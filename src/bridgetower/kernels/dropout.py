@@ -11,7 +11,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 from paddle.autograd import PyLayer
 
-from .dispatch import use_ours
+from .dispatch import worth_ours
 
 __all__ = ["DropoutMask", "dropout"]
 
@@ -68,4 +68,4 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """Zero elements with probability p and scale the others by 1 / (1 - p), (...) -> (...)."""
     if not training or p == 0.0:
         return x
-    return _DropoutFunction.apply(x, p) if p < 1.0 and use_ours(x) else F.dropout(x, p)
+    return _DropoutFunction.apply(x, p) if p < 1.0 and worth_ours(x) else F.dropout(x, p)

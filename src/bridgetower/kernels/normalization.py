@@ -9,7 +9,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 from paddle.autograd import PyLayer
 
-from .dispatch import use_ours
+from .dispatch import worth_ours
 from .gradients import frozen, ones_column, sum_rows, unless
 
 __all__ = ["layer_norm"]
@@ -58,7 +58,7 @@ def _inverse_deviation(rows: Tensor, normal: Tensor, mean: Tensor, epsilon: floa
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
     """Normalise the last axis, (..., D) -> (..., D), with a scale and a shift of shape (D,)."""
-    if paddle.is_grad_enabled() and use_ours(x, weight, bias):
+    if paddle.is_grad_enabled() and worth_ours(x, weight, bias):
         return _LayerNormFunction.apply(x, weight, bias, epsilon)
     if weight.stop_gradient and paddle.is_grad_enabled() and not x.stop_gradient:
         # Paddle 3.3's kernel on a CPU leaves a frozen scale out of the gradient of its input.

@@ -1,4 +1,4 @@
-"""Attention that computes in place, shares samples between threads and keeps no weights for its gradient."""
+"""Attention that computes in place, shares samples between threads and keeps no large weights for its gradient."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import paddle.nn.functional as F
 from paddle import Tensor
 from paddle.autograd import PyLayer
 
-from .dispatch import use_ours
+from .dispatch import use_ours, worth_ours
 from .dropout import DropoutMask, dropout
 from .threads import map_rows
 
 __all__ = ["attention", "attention_with_weights", "folds_single_query", "single_query_attention"]
+
+#: Up to so many elements (32 MB), attention keeps its weights for the gradient, which saves a third of its time.
+_KEPT_WEIGHTS = 1 << 23
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout_p: float, training: bool
@@ -31,10 +34,11 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dr
         (B, Q, H, d).
     """
     dropout_p = dropout_p if training else 0.0
-    if use_ours(query, key, value):
-        if paddle.is_grad_enabled() or dropout_p:  # recomputation drops without gradients
+    if paddle.is_grad_enabled() or dropout_p:  # recomputation drops without gradients
+        if worth_ours(query, key, value):
             return _AttentionFunction.apply(query, key, value, mask, dropout_p)
-        return _attended(query, key, value, mask, None)
+    elif use_ours(query, key, value):
+        return _attended(query, key, value, mask)
     if mask is not None and mask.dtype != query.dtype:
         # In half precision the lowest float32 would become -inf and a fully masked row NaN. The lowest float16 plus a
         # score would, too; half of it masks as well.
@@ -42,21 +46,28 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dr
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout_p, training=training)
 
 
-def _attended(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, drop: DropoutMask | None) -> Tensor:
+def _attended(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, drop: DropoutMask | None = None
+              ) -> Tensor:
     """(B, Q, H, d), (B, K, H, d) twice, (B, 1, 1, K), dropout of (B, H, Q, K) -> (B, Q, H, d)."""
+    return _attended_and_weights(query, key, value, mask, drop)[0]
+
+
+def _attended_and_weights(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, drop: DropoutMask | None
+                          ) -> list[Tensor]:
+    """`_attended`, and its weights (B, H, Q, K) before dropout."""
     query, key, value = _heads_first(query, key, value)
     weights = _weights(query, key, mask)
-    return (drop(weights) if drop else weights).matmul(value).transpose([0, 2, 1, 3])
+    return [(drop(weights) if drop else weights).matmul(value).transpose([0, 2, 1, 3]), weights]
 
 
 def _attended_gradients(gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, output: Tensor,
-                        mask: Tensor | None, drop: DropoutMask | None) -> list[Tensor]:
+                        weights: Tensor | None, mask: Tensor | None, drop: DropoutMask | None) -> list[Tensor]:
     """Gradients of the queries, keys and values of `_attended`, from that of its output, all in their shapes."""
     # What softmax subtracts from each row: the sum of its weights times their gradients.
     shift = (gradient * output).sum(-1, keepdim=True).transpose([0, 2, 1, 3])
     gradient = gradient.transpose([0, 2, 1, 3])
     query, key, value = _heads_first(query, key, value)
-    weights = _weights(query, key, mask)
+    weights = _weights(query, key, mask) if weights is None else weights
     to_value = (drop(weights) if drop else weights).matmul(gradient, transpose_x=True)
     to_weights = gradient.matmul(value, transpose_y=True)
     to_scores = drop(to_weights) if drop else to_weights
@@ -84,7 +95,7 @@ def _weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class _AttentionFunction(PyLayer):
-    """Keeps queries, keys and values, and computes the weights (which are larger) again for their gradients."""
+    """Keeps queries, keys and values, and small weights; large ones are computed again for their gradients."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout_p: float) -> Tensor:
@@ -92,15 +103,18 @@ class _AttentionFunction(PyLayer):
         batch, queries, heads, _ = query.shape
         ctx.frozen = [each.stop_gradient for each in (query, key, value)]
         ctx.drop = DropoutMask([batch, heads, queries, key.shape[1]], dropout_p) if dropout_p else None
-        ctx.mask = mask
-        output = map_rows(_attended, query, key, value, mask, ctx.drop)
+        ctx.mask, ctx.weights = mask, None
+        if batch * heads * queries * key.shape[1] <= _KEPT_WEIGHTS:
+            output, ctx.weights = map_rows(_attended_and_weights, query, key, value, mask, ctx.drop)
+        else:
+            output = map_rows(_attended, query, key, value, mask, ctx.drop)
         ctx.save_for_backward(query, key, value, output)
         return output
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """(B, Q, H, d) -> (B, Q, H, d) and (B, K, H, d) twice."""
-        gradients = map_rows(_attended_gradients, gradient, *ctx.saved_tensor(), ctx.mask, ctx.drop)
+        gradients = map_rows(_attended_gradients, gradient, *ctx.saved_tensor(), ctx.weights, ctx.mask, ctx.drop)
         gradients = [None if frozen else each  # Paddle expects None for frozen inputs
                      for frozen, each in zip(ctx.frozen, gradients, strict=True)]
         return tuple(gradients if ctx.mask is None else [*gradients, None])

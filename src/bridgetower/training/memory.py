@@ -46,7 +46,7 @@ class Method:
         sharding: 0, 1 (moments) or 2 (gradients, too).
         devices: over which sharding spreads.
         clips: whether gradients are clipped, which takes a second set of them for a moment.
-        keeps_weights: whether attention keeps its weights: Paddle's operator does in float32, ours does not.
+        keeps_weights: whether attention keeps its weights in float32: Paddle's operator does, ours up to 32 MB of them.
     """
 
     precision: str = "float32"
