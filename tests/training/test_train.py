@@ -125,6 +125,18 @@ def test_question_answering_from_pretraining(experiment: Any, mini: Path, tmp_pa
     assert max(scores) == pytest.approx(logged(tmp_path / "alone", "eval_vqa_score")[-1])
 
 
+def test_the_last_evaluation_is_made_once(experiment: Any, tmp_path: Path) -> None:
+    """Of a training that ends with an evaluation, by epochs or by steps that fit; what follows is none of its own."""
+    config = experiment(VQA, num_train_epochs=1)
+    for name, flags, evaluations in (("fits", ("epoch",), 1), ("not", ("steps", "--eval_steps", "2"), 3),
+                                     ("never", ("no",), 1)):
+        out = tmp_path / name
+        assert run(config, out, "--do_train", "--do_eval", "--evaluation_strategy", *flags) == 0
+        scores = logged(out, "eval_vqa_score")
+        assert len(scores) == evaluations
+        assert json.loads((out / "eval_results.json").read_text())["eval_vqa_score"] == scores[-1]
+
+
 def test_prediction_needs_the_test_table_only(experiment: Any, mini: Path, trained: Path, tmp_path: Path, capsys: Any
                                               ) -> None:
     """The checkpoint names its answers; one that was converted without them takes those of the training tables."""

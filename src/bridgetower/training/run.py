@@ -101,7 +101,7 @@ def _run(trainer: BridgeTowerTrainer, datasets: Mapping[str, Any], resume: str |
             trainer.save_metrics("train", result.metrics)
             trainer.save_state()
         if args.do_eval:
-            trainer.save_metrics("eval", trainer.evaluate())
+            trainer.save_metrics("eval", trainer.final_metrics())
         if args.do_predict:
             trainer.save_metrics("test", trainer.predict(datasets["test"]))
     return 0

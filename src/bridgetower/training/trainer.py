@@ -81,6 +81,7 @@ class BridgeTowerTrainer(Trainer):
         self._train_metrics = Metrics()
         self._resumed_from: str | None = None
         self._first_step = 0
+        self._evaluated: tuple[int, dict[str, float]] | None = None
         self.preemption = Preemption()
         super().__init__(*args, **kwargs)
         if self.args.fp16_opt_level == "O2" and (self.args.bf16 or self.args.fp16):
@@ -285,7 +286,16 @@ class BridgeTowerTrainer(Trainer):
         if self.is_world_process_zero():
             self.task.write_details(Path(self.args.output_dir), metric_key_prefix, columns)
         self.log(metrics)
+        if eval_dataset is None:
+            self._evaluated = self.state.global_step, metrics
         return metrics
+
+    def final_metrics(self) -> dict[str, float]:
+        """What `evaluate` returns now; after a training that has just done so, the same without doing it again."""
+        step, metrics = self._evaluated or (0, {})
+        if self.args.do_train and step == self.state.global_step and not self.args.load_best_model_at_end:
+            return metrics
+        return self.evaluate()
 
     def predict(self, test_dataset: Any, ignore_keys: Any = None, metric_key_prefix: str = "test"
                 ) -> dict[str, float]:
