@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer
 
-from bridgetower.preparation.schemas import CAPTIONS, SNLI_VE, VQA
+from bridgetower.preparation.schemas import CAPTIONS, IMAGE_CLASSES, SNLI_VE, VQA
 from bridgetower.preparation.train_tokenizer import read_texts
 from tests.preparation.raw_data import run, write_arrow
 
@@ -52,6 +52,13 @@ def test_files_agree_and_training_is_deterministic(arrows: Path, tmp_path: Path)
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert json.loads((tmp_path / "one" / "vocab.json").read_text()) == tokenizer.get_vocab()
     assert {path.name for path in (tmp_path / "one").iterdir()} == set(FILES)
+
+
+def test_tables_of_pictures_alone_are_left_out_of_a_folder(arrows: Path, tmp_path: Path) -> None:
+    train(arrows, tmp_path / "one")
+    write_arrow(arrows / "a_train.arrow", IMAGE_CLASSES, labels=[[1]] * 9)
+    train(arrows, tmp_path / "two")
+    assert (tmp_path / "one/vocab.json").read_bytes() == (tmp_path / "two/vocab.json").read_bytes()
 
 
 def test_transformers_reads_it(arrows: Path, tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ def read_texts(files: Iterable[Path]) -> Iterator[str]:
                     yield from (text if isinstance(text, str) else text[1] for text in texts.as_py())
 
 
+def _has_texts(path: Path) -> bool:
+    with open_arrow(path) as file:
+        return not {*TEXT_COLUMNS}.isdisjoint(file.schema.names)
+
+
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     """Train a tokenizer whose sequences are `<s> ... </s>`; the same texts give the same tokenizer.
 
@@ -98,13 +103,14 @@ def save_tokenizer(tokenizer: Tokenizer, output: Path) -> None:
 
 
 def prepare_tokenizer(sources: Iterable[Path], output: Path, vocab_size: int) -> Tokenizer:
-    """Train a tokenizer on arrow files and save it; in a folder, files of a test split are left out.
+    """Train a tokenizer on arrow files and save it; in a folder, test splits and tables of pictures alone are left out.
 
     Raises:
         PreparationError: see `arrow_files`, `read_texts` and `train_tokenizer`.
     """
     sources = list(sources)
     files = [path for path in arrow_files(sources) if path in sources or "test" not in path.stem.split("_")]
+    files = [path for path in files if path in sources or _has_texts(path)] or files
     logger.info("training the tokenizer on %s", ", ".join(path.name for path in files))
     tokenizer = train_tokenizer(read_texts(files), vocab_size)
     save_tokenizer(tokenizer, output)
