@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Train a model that answers questions about pictures, on a CPU, starting with nothing: set up, make the easy-VQA data,
-# train a tokenizer, pre-train a small BridgeTower, fine-tune it for VQA, answer the test questions and draw a report.
+# train a tokenizer, train two small towers, pre-train a BridgeTower from them, fine-tune it for VQA, answer the test
+# questions and draw a report.
 #   bash scripts/quickstart.sh            writes to build/quickstart
 #   bash scripts/quickstart.sh DIR        writes to DIR
 #   bash scripts/quickstart.sh DIR --seed 1 --set data.train_transform=clip_crop
-#                                         the same with arguments of train.py, for both trainings
+#                                         the same with arguments of train.py, for all three trainings
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-build/quickstart}
@@ -34,10 +35,12 @@ run() { # run CONFIG OUTPUT [train.py argument...]
         --output_dir "$output" --overwrite_output_dir true --device cpu "$@" ${flags[@]+"${flags[@]}"}
 }
 
-say "pre-training (MLM, ITM and ITC) on image-caption pairs"
-run configs/quickstart_pretrain.json "$out/pretrain" --do_train --do_eval
+say "training the two towers (ITC) on image-caption pairs, as CLIP's were"
+run configs/quickstart_towers.json "$out/towers" --do_train
+say "pre-training (MLM, ITM and ITC) on the same pairs"
+run configs/quickstart_pretrain.json "$out/pretrain" --checkpoint_path "$out/towers" --do_train --do_eval
 say "fine-tuning for VQA, then answering the test questions"
-run configs/quickstart_vqa.json "$out/vqa" --checkpoint_path "$out/pretrain" --do_train --do_eval --do_predict
+run configs/quickstart_vqa.json "$out/vqa" --checkpoint_path "$out/pretrain" --do_train --do_predict
 
 say "report"
 "$python" -m bridgetower.report --pretrain_log "$out/pretrain/metrics.jsonl" --finetune_log "$out/vqa/metrics.jsonl" \
