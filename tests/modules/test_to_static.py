@@ -17,6 +17,8 @@ from bridgetower import (
 from bridgetower.config import tower_settings
 from tests.models import SIZE, small_batch, small_config, small_model
 
+pytestmark = pytest.mark.usefixtures("frozen_heap")
+
 SPECIFICATION = [InputSpec([None, None], "int64", "input_ids"), InputSpec([None, None], "int64", "attention_mask"),
                  InputSpec([None, 3, SIZE, SIZE], "float32", "pixel_values")]
 
