@@ -292,7 +292,7 @@ class BridgeTowerTrainer(Trainer):
 
     def final_metrics(self) -> dict[str, float]:
         """What `evaluate` returns now; after a training that has just done so, the same without doing it again."""
-        step, metrics = self._evaluated or (0, {})
+        step, metrics = self._evaluated or (-1, {})
         if self.args.do_train and step == self.state.global_step and not self.args.load_best_model_at_end:
             return metrics
         return self.evaluate()
