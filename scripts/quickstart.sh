@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train a model that answers questions about pictures, on a CPU, starting with nothing: set up, make the easy-VQA data,
-# train a tokenizer, train two small towers, pre-train a BridgeTower from them, fine-tune it for VQA, answer the test
+# train a tokenizer, train a small image tower, pre-train a BridgeTower from it, fine-tune it for VQA, answer the test
 # questions and draw a report.
 #   bash scripts/quickstart.sh            writes to build/quickstart
 #   bash scripts/quickstart.sh DIR        writes to DIR
@@ -31,16 +31,17 @@ run() { # run CONFIG OUTPUT [train.py argument...]
     local config=$1 output=$2
     shift 2
     "$python" -u -m paddle.distributed.launch --nproc_per_node "$processes" --log_dir "$output/log" train.py \
-        --config_name "$config" --set "data.tokenizer=$out/tokenizer" --data_root "$out/data" \
-        --output_dir "$output" --overwrite_output_dir true --device cpu "$@" ${flags[@]+"${flags[@]}"}
+        --config_name "$config" --data_root "$out/data" --output_dir "$output" --overwrite_output_dir true \
+        --device cpu "$@" ${flags[@]+"${flags[@]}"}
 }
+tokenizer=(--set "data.tokenizer=$out/tokenizer")
 
-say "training the two towers (ITC) on image-caption pairs, as CLIP's were"
-run configs/quickstart_towers.json "$out/towers" --do_train
-say "pre-training (MLM, ITM and ITC) on the same pairs"
-run configs/quickstart_pretrain.json "$out/pretrain" --checkpoint_path "$out/towers" --do_train --do_eval
+say "training the image tower: is it a circle, a rectangle or a triangle?"
+run configs/quickstart_shapes.json "$out/shapes" --do_train --do_eval
+say "pre-training (MLM, ITM and ITC) on image-caption pairs"
+run configs/quickstart_pretrain.json "$out/pretrain" "${tokenizer[@]}" --image_tower "$out/shapes" --do_train
 say "fine-tuning for VQA, then answering the test questions"
-run configs/quickstart_vqa.json "$out/vqa" --checkpoint_path "$out/pretrain" --do_train --do_predict
+run configs/quickstart_vqa.json "$out/vqa" "${tokenizer[@]}" --checkpoint_path "$out/pretrain" --do_train --do_predict
 
 say "report"
 "$python" -m bridgetower.report --pretrain_log "$out/pretrain/metrics.jsonl" --finetune_log "$out/vqa/metrics.jsonl" \

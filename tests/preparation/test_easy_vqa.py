@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bridgetower.datasets import DatasetOptions, build_dataset
 from bridgetower.preparation import PreparationError
 from bridgetower.preparation.easy_vqa import (
     COLORS,
@@ -19,7 +20,7 @@ from bridgetower.preparation.easy_vqa import (
     load_questions,
     question_type,
 )
-from bridgetower.preparation.schemas import CAPTIONS, VQA
+from bridgetower.preparation.schemas import CAPTIONS, IMAGE_CLASSES, VQA
 from tests.preparation.raw_data import make_image, read_arrow, rows, run
 
 QUESTIONS = [
@@ -117,7 +118,7 @@ def test_arrow_files(source: Path, tmp_path: Path) -> None:
     assert run("easy_vqa", "--source", source, "--output", tmp_path / "out") == 0
     out = tmp_path / "out"
     assert json.loads((out / "easy_vqa_answers.json").read_text()) == ["circle", "yes", "rectangle", "no"]
-    for name, schema in (("easy_vqa", VQA), ("easy_vqa_caption", CAPTIONS)):
+    for name, schema in (("easy_vqa", VQA), ("easy_vqa_caption", CAPTIONS), ("easy_vqa_shape", IMAGE_CLASSES)):
         for split in ("train", "test"):
             assert read_arrow(out / f"{name}_{split}.arrow").schema.equals(schema, check_metadata=False)
     (row,) = (row for row in rows(out / "easy_vqa_test.arrow") if row["image_id"] == 1)
@@ -134,6 +135,14 @@ def test_arrow_files(source: Path, tmp_path: Path) -> None:
     }
     captioned = {row["image_id"]: row["caption"][0] for row in rows(out / "easy_vqa_caption_train.arrow")}
     assert captioned == {"0.png": "a blue rectangle", "1.png": "a rectangle", "2.png": "a teal shape"}
+    shapes = {row["identifiers"][0]: row["labels"] for row in rows(out / "easy_vqa_shape_train.arrow")}
+    assert shapes == {name: [SHAPES.index("rectangle")] for name in ("0.png", "1.png")}
+
+
+def test_the_classes_of_the_shapes_train(source: Path, tmp_path: Path) -> None:
+    assert run("easy_vqa", "--source", source, "--output", tmp_path) == 0
+    dataset = build_dataset(["easy_vqa_shape"], "train", tmp_path, DatasetOptions(mode="image_only", image_size=16, transform="clip"))
+    assert len(dataset) == 2 and {dataset[index].label for index in range(2)} == {1}
 
 
 def test_seed_and_splits(source: Path, tmp_path: Path) -> None:

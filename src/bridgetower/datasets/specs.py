@@ -38,8 +38,8 @@ class DatasetSpec:
         train, val, test: the tables of each split. The published numbers select models on the test split.
         clean_train, clean_val: the tables when validation must be disjoint from training and test.
         shards: read all numbered files of which `train` names the common prefix.
-        classes: names of the classes by id, of own tables; the others have those of their kind.
-        modality: what a sample of own tables consists of.
+        classes: names of the classes by id, where the kind does not say them.
+        modality: what a sample consists of, of tables with classes.
         reading: how pictures are read unless a run says otherwise.
     """
 
@@ -120,6 +120,8 @@ DATASETS: dict[str, DatasetSpec] = {
         DatasetSpec("easy_vqa", "vqa", ("easy_vqa_train",), ("easy_vqa_test",), ("easy_vqa_test",)),
         DatasetSpec("easy_vqa_caption", "caption", ("easy_vqa_caption_train",), ("easy_vqa_caption_test",),
                     ("easy_vqa_caption_test",)),
+        DatasetSpec("easy_vqa_shape", "classify", ("easy_vqa_shape_train",), ("easy_vqa_shape_test",),
+                    ("easy_vqa_shape_test",), classes=("circle", "rectangle", "triangle"), modality="image"),
     )
 }
 

@@ -1,20 +1,22 @@
 """The easy-VQA data set: drawings of one coloured shape, with questions about them.
 
 The PyPI package `easy-vqa` carries the data. Questions become arrow files in the VQAv2 layout, and what the questions
-and answers of an image give away about its shape and colour becomes captions in the layout of COCO.
+and answers of an image give away about its shape and colour becomes captions in the layout of COCO, and a class for
+each shape.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..datasets.specs import DATASETS
 from ..files import write_json
 from .json_stream import read_json
-from .schemas import CAPTIONS, VQA
+from .schemas import CAPTIONS, IMAGE_CLASSES, VQA
 from .tables import (
     PreparationError,
     Row,
@@ -28,7 +30,7 @@ from .tables import (
 from .text_files import read_lines
 
 SPLITS = ("train", "test")
-SHAPES = ("circle", "rectangle", "triangle")
+SHAPES = DATASETS["easy_vqa_shape"].class_names
 COLORS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
 QUESTION_TYPES = ("shape", "color", "presence", "negated presence")
 
@@ -168,7 +170,7 @@ def captions(color: str | None, shape: str | None) -> list[str]:
 
 
 def tables(settings: Settings) -> Iterator[Table]:
-    """`easy_vqa_{train,test}`, `easy_vqa_caption_{train,test}` and the list of answers."""
+    """`easy_vqa_{train,test}`, `easy_vqa_caption_{train,test}`, `easy_vqa_shape_{train,test}` and the answers."""
     folder = data_folder(settings.source)
     answers = load_answers(folder)
     write_json(settings.output / "easy_vqa_answers.json", answers, indent=None)
@@ -181,13 +183,24 @@ def tables(settings: Settings) -> Iterator[Table]:
         present = set(map(image_number, images))
         missing = [str(folder / split / "images" / f"{number}.png") for number in by_image if number not in present]
         try:
-            texts = {f"{number}.png": captions(*determined(questions)) for number, questions in by_image.items()}
+            known = {f"{number}.png": determined(questions) for number, questions in by_image.items()}
         except PreparationError as error:
             raise PreparationError(f"{folder / split / 'questions.json'}: {error}") from error
         yield Table(f"easy_vqa_{split}", VQA, images, _question_row(by_image, answers, split), missing)
-        captioned = [path for path in images if texts[Path(path).name]]
-        row = caption_rows(texts.__getitem__, split)
+        captioned = [path for path in images if any(known[Path(path).name])]
+        row = caption_rows(lambda name, known=known: captions(*known[name]), split)
         yield Table(f"easy_vqa_caption_{split}", CAPTIONS, captioned, row, missing)
+        shapes = {name: shape for name, (_, shape) in known.items() if shape}
+        shaped = [path for path in images if Path(path).name in shapes]
+        yield Table(f"easy_vqa_shape_{split}", IMAGE_CLASSES, shaped, _shape_row(shapes), missing)
+
+
+def _shape_row(shapes: Mapping[str, str]) -> Callable[[str], Row]:
+    def row(path: str) -> Row:
+        name = Path(path).name
+        return Row((Path(path),), {"labels": [SHAPES.index(shapes[name])], "identifiers": [name]})
+
+    return row
 
 
 def _question_row(by_image: dict[int, list[Question]], answers: list[str], split: str) -> Callable[[str], Row]:
