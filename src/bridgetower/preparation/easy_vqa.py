@@ -154,13 +154,19 @@ def determined(questions: Iterable[Question]) -> tuple[str | None, str | None]:
 
 
 def captions(color: str | None, shape: str | None) -> list[str]:
-    """Sentences that say what is known of an image's colour and shape; none when nothing is."""
+    """Sentences that say what is known of an image's colour and shape; none when nothing is.
+
+    Some leave the colour out. A false caption has another colour seven times of eight, so that a model that matches
+    captions with both would hardly need to look at the shape.
+    """
     if color and shape:
         return [
             f"a {color} {shape}",
             f"there is a {color} {shape} in the image",
             f"the image contains a {shape} that is {color}",
             f"the color of the {shape} is {color}",
+            f"there is a {shape} in the image",
+            f"the shape in the image is a {shape}",
         ]
     if color:
         return [f"a {color} shape", f"there is a {color} shape in the image", f"the color of the shape is {color}"]
