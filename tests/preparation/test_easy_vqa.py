@@ -143,7 +143,8 @@ def test_arrow_files(source: Path, tmp_path: Path) -> None:
 
 def test_the_classes_of_the_shapes_train(source: Path, tmp_path: Path) -> None:
     assert run("easy_vqa", "--source", source, "--output", tmp_path) == 0
-    dataset = build_dataset(["easy_vqa_shape"], "train", tmp_path, DatasetOptions(mode="image_only", image_size=16, transform="clip"))
+    options = DatasetOptions(mode="image_only", image_size=16, transform="clip")
+    dataset = build_dataset(["easy_vqa_shape"], "train", tmp_path, options)
     assert len(dataset) == 2 and {dataset[index].label for index in range(2)} == {1}
 
 

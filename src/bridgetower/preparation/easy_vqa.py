@@ -194,7 +194,7 @@ def tables(settings: Settings) -> Iterator[Table]:
             raise PreparationError(f"{folder / split / 'questions.json'}: {error}") from error
         yield Table(f"easy_vqa_{split}", VQA, images, _question_row(by_image, answers, split), missing)
         captioned = [path for path in images if any(known[Path(path).name])]
-        row = caption_rows(lambda name, known=known: captions(*known[name]), split)
+        row = caption_rows({name: captions(*facts) for name, facts in known.items()}.__getitem__, split)
         yield Table(f"easy_vqa_caption_{split}", CAPTIONS, captioned, row, missing)
         shapes = {name: shape for name, (_, shape) in known.items() if shape}
         shaped = [path for path in images if Path(path).name in shapes]
