@@ -39,7 +39,7 @@ class DatasetSpec:
         clean_train, clean_val: the tables when validation must be disjoint from training and test.
         shards: read all numbered files of which `train` names the common prefix.
         classes: names of the classes by id, where the kind does not say them.
-        modality: what a sample consists of, of tables with classes.
+        modality: what a sample of tables with classes consists of.
         reading: how pictures are read unless a run says otherwise.
     """
 

@@ -1,8 +1,8 @@
 """The easy-VQA data set: drawings of one coloured shape, with questions about them.
 
 The PyPI package `easy-vqa` carries the data. Questions become arrow files in the VQAv2 layout, and what the questions
-and answers of an image give away about its shape and colour becomes captions in the layout of COCO, and a class for
-each shape.
+and answers of an image give away about its shape and colour becomes captions in the layout of COCO. The shape also
+becomes a class, for the task `classify`.
 """
 
 from __future__ import annotations
@@ -193,8 +193,9 @@ def tables(settings: Settings) -> Iterator[Table]:
         except PreparationError as error:
             raise PreparationError(f"{folder / split / 'questions.json'}: {error}") from error
         yield Table(f"easy_vqa_{split}", VQA, images, _question_row(by_image, answers, split), missing)
-        captioned = [path for path in images if any(known[Path(path).name])]
-        row = caption_rows({name: captions(*facts) for name, facts in known.items()}.__getitem__, split)
+        texts = {name: captions(*facts) for name, facts in known.items()}
+        captioned = [path for path in images if texts[Path(path).name]]
+        row = caption_rows(texts.__getitem__, split)
         yield Table(f"easy_vqa_caption_{split}", CAPTIONS, captioned, row, missing)
         shapes = {name: shape for name, (_, shape) in known.items() if shape}
         shaped = [path for path in images if Path(path).name in shapes]
