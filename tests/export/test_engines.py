@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import export
-from bridgetower import BridgeTowerForQuestionAnswering
+from bridgetower import BridgeTowerForQuestionAnswering, pipeline
 from bridgetower.export import BridgeTowerPredictor, ExportOptions, export_checkpoint
 from bridgetower.export.engines import ENGINES
 from bridgetower.export.manifest import PARTS
@@ -58,6 +58,17 @@ def test_lower_precision_is_near_or_refused(engine: str, precision: str, itm: Ex
                         static.encode_image(batch["pixel_values"]))
     expected = dynamic_results(model, batch, [0, 1, 2])["fused"]
     np.testing.assert_allclose(found, expected, rtol=0, atol=NEAR[precision] * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("engine", list(ENGINES))
+def test_pipelines_take_an_engine(engine: str, itm: Exported) -> None:
+    pytest.importorskip(engine)
+    _, checkpoint, folder = itm
+    picture = np.random.default_rng(0).integers(0, 256, (40, 30, 3)).astype(np.uint8)
+    pipe = pipeline("image-text-matching", folder, engine=engine)
+    expected = pipeline("image-text-matching", checkpoint)(picture, "a red square")
+    assert pipe.engine.predictor.engine.name == engine
+    assert pipe(picture, "a red square")["score"] == pytest.approx(expected["score"], abs=1e-5)
 
 
 def test_int8_files_are_smaller(itm: Exported) -> None:

@@ -211,19 +211,24 @@ def test_wrong_input(call: Any, message: str, ask: Any, pictures: list[Path]) ->
     ("visual-question-answering", "vqa", {"batch_size": 0}, "batch_size=0"),
     ("visual-question-answering", "vqa", {"on_error": "no"}, "on_error='no'"),
     ("visual-question-answering", "vqa", {"device": "tpu"}, "device='tpu'"),
+    ("visual-question-answering", "vqa", {"engine": "openvino"}, "engine='openvino' is for exported folders"),
+    ("visual-question-answering", "vqa", {"precision": "int8"}, "precision='int8' is for exported folders"),
+    ("visual-question-answering", "vqa", {"engine": "padle"}, "did you mean 'paddle'"),
 ])
 def test_wrong_model_or_option(task: str, name: str, options: dict[str, Any], message: str, saved: Folders) -> None:
     with pytest.raises(ValueError, match=message):
         pipeline(task, saved(name), **options)
 
 
-@pytest.mark.parametrize("task, name, message", [
-    ("visual-question-answering", "itm", "exported for itm, has no head for visual-question-answering; it serves"),
-    ("image-text-matching", "contrastive", "has no head for image-text-matching"),
+@pytest.mark.parametrize("task, name, options, message", [
+    ("visual-question-answering", "itm", {}, "exported for itm, has no head for visual-question-answering; it serves"),
+    ("image-text-matching", "contrastive", {}, "has no head for image-text-matching"),
+    ("image-text-matching", "itm", {"engine": "paddle", "precision": "int8"}, "it has no precision='int8'"),
+    ("image-text-matching", "itm", {"engine": "paddel"}, "did you mean 'paddle'"),
 ])
-def test_wrong_export(task: str, name: str, message: str, exported: Folders) -> None:
+def test_wrong_export(task: str, name: str, options: dict[str, Any], message: str, exported: Folders) -> None:
     with pytest.raises(ValueError, match=message):
-        pipeline(task, exported(name))
+        pipeline(task, exported(name), **options)
 
 
 def test_what_an_export_cannot_return(exported: Folders, pictures: list[Path]) -> None:

@@ -14,7 +14,7 @@ from ..setting_rules.ranges import Range, argument
 from .output import print_json, print_table
 from .picture_lists import Row, read_rows
 
-__all__ = ["add_commands", "add_model_options", "open_pipeline", "positive"]
+__all__ = ["add_commands", "add_engine_options", "add_model_options", "open_pipeline", "positive"]
 
 MODEL = "folder of a training, a conversion, an export or Hugging Face, or a hub name"
 PICTURES = ("a picture, a folder, a quoted pattern such as 'photos/*.jpg', or a list: CSV, TSV or JSON lines with the "
@@ -56,11 +56,20 @@ COMMANDS = (
 )
 
 
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Add where and how a model runs."""
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="a GPU if there is one (auto)")
+    parser.add_argument("--engine", choices=("auto", "paddle", "onnxruntime", "openvino"), default="auto",
+                        help="what runs an exported folder: the fastest that can (auto), or this one")
+    parser.add_argument("--precision", choices=("float32", "bfloat16", "int8"), default="float32",
+                        help="of an exported folder's matrix products (float32)")
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add what all commands that run a model have in common."""
     parser.add_argument("--batch_size", type=positive, default=16, metavar="N",
                         help="pictures and pairs that pass the model together (16)")
-    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="a GPU if there is one (auto)")
+    add_engine_options(parser)
     parser.add_argument("--skip_bad", action="store_true", help="leave unreadable pictures out, with a warning")
 
 
@@ -98,8 +107,8 @@ def open_pipeline(task: str, options: argparse.Namespace) -> Any:
     quiet()
     from ..pipelines import pipeline
 
-    return pipeline(task, options.model, options.device, batch_size=options.batch_size,
-                    on_error="skip" if options.skip_bad else "raise")
+    return pipeline(task, options.model, options.device, options.engine, options.precision,
+                    batch_size=options.batch_size, on_error="skip" if options.skip_bad else "raise")
 
 
 def _run(command: Command, options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ..setting_rules.ranges import Range, argument
-from .picture_commands import MODEL, positive
+from .picture_commands import MODEL, add_engine_options, positive
 
 __all__ = ["add_commands"]
 
@@ -29,7 +29,7 @@ def add_commands(commands: Any) -> None:
                         help="8080 by default; 0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1",
                         help="address to listen at; 127.0.0.1, the default, is reached from this machine only")
-    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="a GPU if there is one (auto)")
+    add_engine_options(parser)
     parser.add_argument("--max_batch", type=positive, default=16, metavar="N",
                         help="requests that pass the model together (16)")
     parser.add_argument("--max_waiting", type=positive, default=128, metavar="N",
@@ -52,7 +52,8 @@ def _serve(options: argparse.Namespace) -> None:
 
         limits = Limits(max_bytes=options.max_megabytes << 20, max_batch=options.max_batch,
                         max_waiting=options.max_waiting)
-        model = ServedModel(options.model, options.index, options.device, options.max_batch)
+        model = ServedModel(options.model, options.index, options.device, options.max_batch, options.engine,
+                            options.precision)
         host, port = opened.getsockname()[:2]
         print(f"serving {options.model} ({', '.join(model.tasks)}) at http://{host}:{port}", flush=True)
         run_server(build_application(model, limits), opened)

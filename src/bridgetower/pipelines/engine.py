@@ -14,9 +14,12 @@ import numpy as np
 from ..inputs.processor import BridgeTowerImageProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
 
-__all__ = ["Device", "Engine", "Features", "open_engine", "open_engines"]
+__all__ = ["Device", "Engine", "EngineName", "Features", "Precision", "open_engine", "open_engines"]
 
 Device = Literal["auto", "cpu", "gpu"]
+#: What runs the programs of an exported folder, and how exact matrix products are, see `BridgeTowerPredictor`.
+EngineName = Literal["auto", "paddle", "onnxruntime", "openvino"]
+Precision = Literal["float32", "bfloat16", "int8"]
 
 
 class Features(Protocol):
@@ -84,37 +87,53 @@ class Engine(Protocol):
         """Features of P texts and P images -> one vector per pair, (P, C) or (P, 2D), float32."""
 
 
-def open_engine(source: str | Path, task: str, device: Device = "auto") -> Engine:
+def open_engine(source: str | Path, task: str, device: Device = "auto", engine: EngineName = "auto",
+                precision: Precision = "float32") -> Engine:
     """Open a model for a task.
 
     Args:
         source: what `from_pretrained` reads, a name on the Hugging Face hub, or an exported folder.
         task: one of `bridgetower.pipelines.TASK_NAMES`.
         device: `cpu`, `gpu`, or `auto` for the GPU where Paddle is built for one and finds it.
+        engine, precision: of an exported folder, see `BridgeTowerPredictor`; a checkpoint runs in Paddle and float32.
 
     Raises:
         FileNotFoundError: there is no model, or no tokenizer with it.
-        ValueError: it has no head for the task; the message says which tasks it can serve.
+        ValueError: it has no head for the task; the message says which tasks it can serve. Or the engine or the
+            precision cannot be used for it.
     """
     if _is_export(source):
         from .exported_engine import ExportedEngine
 
-        return ExportedEngine(Path(source).expanduser(), task, device)
+        return ExportedEngine(Path(source).expanduser(), task, device, engine, precision)
+    _check_checkpoint_options(source, engine, precision)
     from .model_engine import open_model
 
     return open_model(source, task, device)
 
 
-def open_engines(source: str | Path, device: Device = "auto") -> dict[str, Engine]:
+def open_engines(source: str | Path, device: Device = "auto", engine: EngineName = "auto",
+                 precision: Precision = "float32") -> dict[str, Engine]:
     """Open a model for all tasks that it can serve, its weights in memory once; see `open_engine`."""
     if _is_export(source):
         from .exported_engine import ExportedEngine
 
-        engine = ExportedEngine(Path(source).expanduser(), "feature-extraction", device)
-        return dict.fromkeys(engine.tasks, engine)
+        exported = ExportedEngine(Path(source).expanduser(), "feature-extraction", device, engine, precision)
+        return dict.fromkeys(exported.tasks, exported)
+    _check_checkpoint_options(source, engine, precision)
     from .model_engine import open_models
 
     return dict(open_models(source, device))
+
+
+def _check_checkpoint_options(source: str | Path, engine: str, precision: str) -> None:
+    from ..export.engines import check_options
+
+    check_options(engine, precision)
+    for option, value, only in (("engine", engine, ("auto", "paddle")), ("precision", precision, ("float32",))):
+        if value not in only:
+            raise ValueError(f"{option}={value!r} is for exported folders, and {source} is none; export it with "
+                             "export.py and give the folder that this writes (docs/inference.md)")
 
 
 def _is_export(source: str | Path) -> bool:

@@ -12,7 +12,7 @@ from ..conversion.readers.checkpoint import read_json
 from ..export.predictor import BridgeTowerPredictor, ImageFeatures, TextFeatures
 from ..inputs.processor import BridgeTowerImageProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
-from .engine import Device
+from .engine import Device, EngineName, Precision
 from .served import check_task, describe_served
 
 __all__ = ["ExportedEngine"]
@@ -34,9 +34,10 @@ class ExportedEngine:
 
     images_per_text = 1
 
-    def __init__(self, folder: Path, task: str, device: Device = "auto") -> None:
+    def __init__(self, folder: Path, task: str, device: Device = "auto", engine: EngineName = "auto",
+                 precision: Precision = "float32") -> None:
         check_task(task)
-        self.predictor = BridgeTowerPredictor(folder, device=device)
+        self.predictor = BridgeTowerPredictor(folder, engine, precision, device)
         manifest = self.predictor.manifest
         self.source, self.model_class, self.labels = folder, manifest.model_class, self.predictor.labels
         self.output: Any = manifest.output

@@ -109,7 +109,7 @@ class PictureIndex:
         """
         if self.made is not None and not same_model(self.made.probe, made.probe):
             raise ValueError(f"{self.place} was made with another model ({self.made.model_class} of {self.model}) than "
-                             f"{model}; use that one, or make another index")
+                             f"{model}, or in another precision; use that one, or make another index")
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from ..explain import explain
 from ..explain.explained_model import find_head
 from ..explain.explanation_figure import explanation_png
 from ..pipelines.base_pipeline import Pipeline
-from ..pipelines.engine import Device, open_engines
+from ..pipelines.engine import Device, EngineName, Precision, open_engines
 from ..pipelines.explaining import explained_engine
 from ..pipelines.factory import PIPELINES
 from ..pipelines.image_text_matching import ImageTextMatchingPipeline
@@ -33,6 +33,7 @@ class ServedModel:
         index: folder of an index that the model made; None: searching is not served.
         device: see `open_engines`.
         batch_size: see `Pipeline`.
+        engine, precision: see `open_engines`.
 
     Attributes:
         name: of the model.
@@ -44,13 +45,13 @@ class ServedModel:
     """
 
     def __init__(self, source: str | Path, index: str | Path | None = None, device: Device = "auto",
-                 batch_size: int = 16) -> None:
+                 batch_size: int = 16, engine: EngineName = "auto", precision: Precision = "float32") -> None:
         self.name = Path(source).name
         self.index = None if index is None else PictureIndex.existing(index)
-        engines = open_engines(source, device)
+        engines = open_engines(source, device, engine, precision)
         self.pipelines: Mapping[str, Pipeline] = {
-            task: PIPELINES[task](engine, batch_size, progress=False) for task, engine in engines.items()
-            if engine.images_per_text == 1}
+            task: PIPELINES[task](one, batch_size, progress=False) for task, one in engines.items()
+            if one.images_per_text == 1}
         self._matching: ImageTextMatchingPipeline | None = None
         if self.index is not None:
             self._prepare_search(source, batch_size)

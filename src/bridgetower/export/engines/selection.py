@@ -11,7 +11,7 @@ from .onnxruntime_engine import OnnxRuntimeEngine
 from .openvino_engine import OpenVinoEngine
 from .paddle_engine import PaddleEngine
 
-__all__ = ["ENGINES", "PRECISIONS", "open_engine"]
+__all__ = ["ENGINES", "PRECISIONS", "check_options", "open_engine"]
 
 logger = logging.getLogger(__name__)
 
@@ -22,16 +22,21 @@ ENGINES: dict[str, type[Engine]] = {
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 
+def check_options(engine: str, precision: str, device: str = "auto") -> None:
+    """Raise ValueError, with the nearest known name, where one of the options has no meaning."""
+    for option, value, known in (("engine", engine, ("auto", *ENGINES)), ("precision", precision, PRECISIONS),
+                                 ("device", device, ("auto", "cpu", "gpu"))):
+        if value not in known:
+            raise ValueError(f"{option}={value!r} is none of {', '.join(known)}{nearest(value, known)}")
+
+
 def open_engine(name: str, settings: EngineSettings) -> Engine:
     """The engine of that name, or with `auto` the fastest that can run here; the log says which and why.
 
     Raises:
         ValueError: an unknown name or option, or an engine that cannot be used; the message says why.
     """
-    for option, value, known in (("engine", name, ("auto", *ENGINES)), ("precision", settings.precision, PRECISIONS),
-                                 ("device", settings.device, ("auto", "cpu", "gpu"))):
-        if value not in known:
-            raise ValueError(f"{option}={value!r} is none of {', '.join(known)}{nearest(value, known)}")
+    check_options(name, settings.precision, settings.device)
     if name == "auto":
         return _fastest(settings)
     if (reason := ENGINES[name].obstacle(settings)) is not None:
