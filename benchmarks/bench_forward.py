@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from engine_rows import TOLERANCE, Rows, engine_rows, export, tolerances, torch_rows
+from engine_rows import TOLERANCE, Rows, engine_rows, export, tolerances, torch_rows, write_tokenizer
 from side_by_side import arguments, compare, random_pairs, report
 
 TARGET = 1.2
@@ -98,6 +98,7 @@ def main() -> None:
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         make_checkpoint(folder, "PortForPreTraining", tie_word_embeddings=False)
+        write_tokenizer(folder)
         export(folder, "itm", folder / "static")
         rows = engine_rows("ITM", folder / "static", args.threads)
         tolerance = dict.fromkeys(("ITM", "MLM", "features"), TOLERANCE["float32"]) | tolerances(rows)

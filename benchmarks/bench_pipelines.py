@@ -7,7 +7,8 @@ user writes: ours `pipeline("image-text-matching", folder)`, the peer's a loop o
 of transformers, and the port with fused attention (see hf_peer.py) under torch.inference_mode. *prepared* gives both
 models batches that are tensors already, which is the most that a loop around them could reach. *five texts* asks five
 sentences of each of a fourth of the pictures, again from files: the pipeline passes a picture once through its tower.
-Float32, random weights of base width, loaded from one folder; the scores are compared.
+*exported* is *from files* with the folder that export.py writes, in the engine that `auto` takes here, against the same
+loop. Float32, random weights of base width, loaded from one folder; the scores are compared.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from engine_rows import export
 from PIL import Image
 from side_by_side import arguments, compare, report
 
@@ -92,11 +94,14 @@ def ours(threads: int, folder: Path, batch_size: int) -> dict[str, Callable[[], 
         logits = np.concatenate([engine.model(**batch).logits.numpy() for batch in batches])
         return 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
 
-    def from_files(inputs: list[dict[str, Any]]) -> np.ndarray:
+    def from_files(pipe: Any, inputs: list[dict[str, Any]]) -> np.ndarray:
         return np.array([one["score"] for one in pipe(inputs)])
 
-    return {"from files": lambda: from_files(inputs), "prepared": prepared,
-            "five texts": lambda: from_files(_five_texts(folder))}
+    exported = pipeline("image-text-matching", folder / "static", "cpu", batch_size=batch_size, progress=False)
+    print(f"exported: engine {exported.engine.predictor.engine.name}")
+    return {"from files": lambda: from_files(pipe, inputs), "prepared": prepared,
+            "five texts": lambda: from_files(pipe, _five_texts(folder)),
+            "exported": lambda: from_files(exported, inputs)}
 
 
 def peer(threads: int, folder: Path, batch_size: int) -> dict[str, Callable[[], np.ndarray]]:
@@ -123,7 +128,7 @@ def peer(threads: int, folder: Path, batch_size: int) -> dict[str, Callable[[], 
 
     batches = [encode(inputs[start:start + batch_size]) for start in range(0, len(inputs), batch_size)]
     return {"from files": lambda: from_files(inputs), "prepared": lambda: np.concatenate(list(map(scores, batches))),
-            "five texts": lambda: from_files(_five_texts(folder))}
+            "five texts": lambda: from_files(_five_texts(folder)), "exported": lambda: from_files(inputs)}
 
 
 def main() -> None:
@@ -136,10 +141,11 @@ def main() -> None:
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_inputs(folder, args.pictures, args.depth)
+        export(folder, "itm", folder / "static")
         comparisons = compare(ours, peer, args, tolerance=TOLERANCE, folder=folder, batch_size=args.batch_size)
     report(f"ITM of {args.pictures} pictures in batches of {args.batch_size}, towers of {args.depth} layers",
            comparisons, args, TARGET)
-    files, prepared, _ = (statistics.median(one.ours) for one in comparisons)
+    files, prepared = (statistics.median(one.ours) for one in comparisons[:2])
     print(f"\nthe pipeline has {prepared / files:.0%} of the throughput of its model on prepared batches")
 
 

@@ -1,14 +1,14 @@
 """A pre-training step of the base model, MLM + ITM on 4 pairs with AdamW: ours against the original's plan in PyTorch.
 
-    python benchmarks/bench_pretrain.py [--rounds 3] [--threads 2] [--output results.json]
+    python benchmarks/bench_pretrain.py [--rounds 2] [--threads 2] [--output results.json]
 
 The peer computes what the original computes, from the modules of the Hugging Face port (see hf_peer.py): each objective
 passes both towers and all cross-modal layers, MLM scores the whole vocabulary at every position; torch's fused AdamW.
 Both train with the model's dropout of 0.1 on images of 288 pixels and texts of up to 50 tokens, 15% of them masked, and
 two of the four texts are paired with false images. Before anything is timed, both compute the loss and the norm of its
 gradient without dropout from the same weights, and must agree. Peak memory is the resident memory of the whole process,
-loading included. As the two together may need more memory than there is, each timed step is the third
-of a fresh process: the first two still get their memory from the system.
+loading included. As the two together may need more memory than there is, each timed step is the second
+of a fresh process: the first gets its memory from the system.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _loss_and_norm(loss: Any, parameters: Any) -> np.ndarray:
 
 def main() -> None:
     """Check, measure in turn, print a table, write JSON."""
-    args = arguments(__doc__, rounds=3).parse_args()
+    args = arguments(__doc__, rounds=2).parse_args()
     from hf_peer import make_checkpoint
 
     with TemporaryDirectory() as temporary:
@@ -106,7 +106,7 @@ def main() -> None:
         once = argparse.Namespace(**{**vars(args), "rounds": 1})
         check = compare(ours, peer, once, warmup=0, tolerance=TOLERANCE, together=False,
                         folder=folder, with_dropout=False)
-        comparisons = compare(ours, peer, args, warmup=2, together=False, folder=folder, with_dropout=True)
+        comparisons = compare(ours, peer, args, warmup=1, together=False, folder=folder, with_dropout=True)
     print(f"Without dropout, loss and norm of the gradient agree within {check[0].difference:.1e}.")
     report("Pre-training step, base, MLM + ITM, 4 pairs", comparisons, args, TARGET, with_memory=True)
 

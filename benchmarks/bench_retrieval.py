@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engine_rows import Rows, engine_rows, export
+from engine_rows import Rows, engine_rows, export, write_tokenizer
 from side_by_side import Comparison, arguments, compare, report
 
 TARGET = 1.3
@@ -238,6 +238,7 @@ def save_for_retrieval(folder: Path) -> None:
         head.weight.set_value(weights["weight"].T)
         head.bias.set_value(weights["bias"])
     model.save_pretrained(folder / "retrieval")
+    write_tokenizer(folder / "retrieval")
     export(folder / "retrieval", "retrieval", folder / "static")
 
 

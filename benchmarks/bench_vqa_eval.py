@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engine_rows import Rows, engine_rows, export, tolerances, torch_rows
+from engine_rows import Rows, engine_rows, export, tolerances, torch_rows, write_tokenizer
 from side_by_side import arguments, compare, report
 
 ROOT = Path(__file__).parent.parent
@@ -185,6 +185,7 @@ def save_for_vqa(folder: Path) -> None:
     for name, value in head_weights().items():
         dict(model.classifier.named_parameters())[name].set_value(value)
     model.save_pretrained(folder / "vqa")
+    write_tokenizer(folder / "vqa")
     export(folder / "vqa", "vqa", folder / "static")
 
 

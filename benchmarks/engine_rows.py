@@ -13,7 +13,8 @@ from bridgetower.export.engines import ENGINES, EngineSettings
 from bridgetower.export.engines.interface import Precision
 from bridgetower.export.manifest import FORMATS
 
-__all__ = ["TOLERANCE", "Rows", "engine_rows", "export", "tolerances", "torch_rows"]
+__all__ = ["TOLERANCE", "Rows", "engine_rows", "export", "tolerances", "torch_rows",
+           "write_tokenizer"]
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Two float32 implementations sum in different orders; the largest entries are near 6. Bfloat16 has three digits, and
@@ -48,10 +49,14 @@ def torch_rows(rows: Rows, ways: Mapping[str, Callable[[], Any]]) -> dict[str, C
     return {case: low if precision == "bfloat16" else exact for case, (_, precision) in rows.items()}
 
 
-def export(folder: Path, task: str, output: Path) -> None:
-    """Export in all formats, with a tokenizer that fits the vocabulary: only its size matters here."""
+def write_tokenizer(folder: Path) -> None:
+    """Write a tokenizer that fits the port's vocabulary: only its size matters to those who give token ids."""
     words = ["<s>", "<pad>", "</s>", "<unk>", *(f"word{number}" for number in range(50260)), "<mask>"]
     (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
+
+
+def export(folder: Path, task: str, output: Path) -> None:
+    """Export a checkpoint, and the tokenizer with it, in all formats."""
     subprocess.run([sys.executable, str(ROOT / "export.py"), str(folder), "--task", task, "--output", str(output),
                     "--format", *FORMATS], check=True, capture_output=True)

@@ -1,8 +1,7 @@
 """How many multiplications a pre-training step takes, against the original's plan on the same layers.
 
-Matrix products of the forward pass are counted while it runs; the backward pass has two for each of them, and ours
-computes the scores of attention again. The count grows by the same number with each layer of a kind, so that four
-shallow models of base width tell it for any depth.
+Matrix products of the forward pass are counted while it runs; the backward pass has two for each of them. The count
+grows by the same number with each layer of a kind, so that four shallow models of base width tell it for any depth.
 """
 
 from __future__ import annotations
@@ -65,8 +64,6 @@ def multiplications(step: Step, model: BridgeTowerForPreTraining, inputs: dict[s
         rows, inner = x.shape[-2:][::-1] if transpose_x else x.shape[-2:]
         result = paddle.zeros([*x.shape[:-2], rows, y.shape[-2 if transpose_y else -1]])
         counts.append(result.size * inner * PASSES)
-        if step is our_step and result.ndim == 4 and transpose_y:
-            counts.append(counts[-1] // PASSES)
         return result
 
     def counted_addmm(bias: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -100,15 +97,15 @@ def of_base() -> np.ndarray:
 
 
 def image_block(rows: int) -> int:
-    """Four projections, two feed-forward maps and two attention products of 325 tokens, scores twice, of width 768."""
+    """Four projections, two feed-forward maps and two attention products of 325 tokens, of width 768."""
     tokens, width = 1 + (SIZE // 16) ** 2, 768
-    return rows * (PASSES * (tokens * 12 * width ** 2 + 2 * tokens ** 2 * width) + tokens ** 2 * width)
+    return rows * PASSES * (tokens * 12 * width ** 2 + 2 * tokens ** 2 * width)
 
 
 def test_the_count_is_that_of_a_block() -> None:
     assert (of_both((1, 2, 1)) - of_both((1, 1, 1)))[0] == image_block(ROWS + ROWS // 2)
 
 
-def test_a_step_takes_at_most_82_percent_of_the_originals() -> None:
+def test_a_step_takes_at_most_80_percent_of_the_originals() -> None:
     ours, original = of_base()
-    assert ours / original <= 0.82, f"{ours:.4g} of {original:.4g}"
+    assert ours / original <= 0.80, f"{ours:.4g} of {original:.4g}"
