@@ -27,10 +27,14 @@ pytestmark = pytest.mark.slow
 
 
 def base_model(text: int, image: int, cross: int) -> BridgeTowerForPreTraining:
-    """The base model with other depths."""
-    return BridgeTowerForPreTraining(BridgeTowerConfig(
-        text_config={"num_hidden_layers": text}, num_hidden_layers=cross,
-        vision_config={"num_hidden_layers": image, "image_size": SIZE, "patch_size": 16}))
+    """The base model with other depths and weights of zeros, as drawing a hundred million of them takes seconds."""
+    with paddle.LazyGuard():
+        model = BridgeTowerForPreTraining(BridgeTowerConfig(
+            text_config={"num_hidden_layers": text}, num_hidden_layers=cross,
+            vision_config={"num_hidden_layers": image, "image_size": SIZE, "patch_size": 16}))
+    for parameter in model.parameters():
+        paddle.zeros(parameter.shape)._share_underline_tensor_to(parameter)
+    return model
 
 
 def batch() -> dict[str, Tensor]:
