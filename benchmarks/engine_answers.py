@@ -69,7 +69,6 @@ def main() -> None:
     parser.add_argument("trained", type=Path, help="where quickstart.sh wrote to: the models in vqa/ and pretrain/")
     parser.add_argument("--questions", type=int, default=9673, help="of the test questions of easy-VQA")
     parser.add_argument("--pictures", type=int, default=100, help="of its test pictures, for the order")
-    parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     inputs, right = by_picture(args.questions)
     pictures = [data_folder() / "test" / "images" / f"{number}.png" for number in range(args.pictures)]
@@ -91,7 +90,7 @@ def main() -> None:
         for (task, output), source in zip(static.items(), (asked, matched), strict=True):
             subprocess.run([sys.executable, ROOT / "export.py", source, "--task", task, "--output", output, "--format",
                             *FORMATS], check=True, capture_output=True)
-        for engine, precision in engine_rows("", static["vqa"], args.threads).values():
+        for engine, precision in engine_rows("", static["vqa"], threads=1).values():
             options: Options = {"engine": engine, "precision": precision}
             row(engine, precision, answers(static["vqa"], inputs, options),
                 similarities(static["retrieval"], pictures, texts, options))

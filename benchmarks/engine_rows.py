@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bridgetower.export.engines import ENGINES, EngineSettings
-from bridgetower.export.engines.interface import Precision
 from bridgetower.export.manifest import FORMATS
+from bridgetower.known import Precision
 
 __all__ = ["TOLERANCE", "Rows", "engine_rows", "export", "tolerances", "torch_rows",
            "write_tokenizer"]

@@ -1,4 +1,4 @@
-"""The towers, tokenizers and activations that are known by name, and the hint at the nearest name for any other."""
+"""What is known by name (towers, tokenizers, activations, devices, engines), and the hint at the nearest name."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from typing import Any, Literal
 
 from .setting_rules.ranges import shown
 
-__all__ = ["ACTIVATIONS", "IMAGE_TOWERS", "TEXT_TOWERS", "TOKENIZERS", "KnownTokenizer", "KnownTower",
-           "check_activation", "closest", "nearest"]
+__all__ = ["ACTIVATIONS", "IMAGE_TOWERS", "TEXT_TOWERS", "TOKENIZERS", "Device", "EngineName", "KnownTokenizer",
+           "KnownTower", "Precision", "check_activation", "closest", "nearest"]
+
+Device = Literal["auto", "cpu", "gpu"]
+#: What runs the programs of an exported folder, and how exact their matrix products are, see `BridgeTowerPredictor`.
+EngineName = Literal["auto", "paddle", "onnxruntime", "openvino"]
+Precision = Literal["float32", "bfloat16", "int8"]
 
 
 @dataclass(frozen=True)

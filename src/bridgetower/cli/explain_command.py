@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from ..known import Device
 from .output import print_json, print_table
 from .picture_commands import MODEL, positive
 from .picture_lists import read_rows
@@ -47,7 +48,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--limit", type=positive, metavar="N", help="pairs of --data that are read (256)")
     parser.add_argument("--output", type=Path, metavar="PNG", help="the picture to write (explain.png or heads.png)")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON instead of a table")
-    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="a GPU if there is one (auto)")
+    parser.add_argument("--device", choices=get_args(Device), default="auto", help="a GPU if there is one (auto)")
     parser.set_defaults(run=_run)
 
 

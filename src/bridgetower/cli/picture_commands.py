@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
+from ..known import Device, EngineName, Precision
 from ..setting_rules.ranges import Range, argument
 from .output import print_json, print_table
 from .picture_lists import Row, read_rows
@@ -58,10 +59,10 @@ COMMANDS = (
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Add where and how a model runs."""
-    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="a GPU if there is one (auto)")
-    parser.add_argument("--engine", choices=("auto", "paddle", "onnxruntime", "openvino"), default="auto",
+    parser.add_argument("--device", choices=get_args(Device), default="auto", help="a GPU if there is one (auto)")
+    parser.add_argument("--engine", choices=get_args(EngineName), default="auto",
                         help="what runs an exported folder: the fastest that can (auto), or this one")
-    parser.add_argument("--precision", choices=("float32", "bfloat16", "int8"), default="float32",
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32",
                         help="of an exported folder's matrix products (float32)")
 
 

@@ -10,14 +10,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from ..inputs.picture_arrays import ImageInput
 from ..inputs.processor import BridgeTowerProcessor
+from ..known import Device, EngineName, Precision
 from .engines import EngineSettings, open_engine
-from .engines.interface import Precision
 from .manifest import LABELS_FILE, Manifest
 
 __all__ = ["BridgeTowerPredictor", "ImageFeatures", "TextFeatures"]
@@ -94,8 +93,7 @@ class BridgeTowerPredictor:
     """
 
     def __init__(self, folder: str | os.PathLike[str],
-                 engine: Literal["auto", "paddle", "onnxruntime", "openvino"] = "auto",
-                 precision: Precision = "float32", device: Literal["auto", "cpu", "gpu"] = "auto",
+                 engine: EngineName = "auto", precision: Precision = "float32", device: Device = "auto",
                  threads: int | None = None, onednn: bool = True) -> None:
         self.folder = Path(folder).expanduser()
         self.manifest = Manifest.read(self.folder)

@@ -13,13 +13,9 @@ import numpy as np
 
 from ..inputs.processor import BridgeTowerImageProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
+from ..known import Device, EngineName, Precision
 
-__all__ = ["Device", "Engine", "EngineName", "Features", "Precision", "open_engine", "open_engines"]
-
-Device = Literal["auto", "cpu", "gpu"]
-#: What runs the programs of an exported folder, and how exact matrix products are, see `BridgeTowerPredictor`.
-EngineName = Literal["auto", "paddle", "onnxruntime", "openvino"]
-Precision = Literal["float32", "bfloat16", "int8"]
+__all__ = ["Engine", "Features", "open_engine", "open_engines"]
 
 
 class Features(Protocol):

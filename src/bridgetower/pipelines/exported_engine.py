@@ -12,7 +12,7 @@ from ..conversion.readers.checkpoint import read_json
 from ..export.predictor import BridgeTowerPredictor, ImageFeatures, TextFeatures
 from ..inputs.processor import BridgeTowerImageProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
-from .engine import Device, EngineName, Precision
+from ..known import Device, EngineName, Precision
 from .served import check_task, describe_served
 
 __all__ = ["ExportedEngine"]

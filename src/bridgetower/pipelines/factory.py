@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..known import Device, EngineName, Precision
 from ..runtime import tune_cpu
 from .base_pipeline import Pipeline
-from .engine import Device, EngineName, Precision, open_engine
+from .engine import open_engine
 from .feature_extraction import FeatureExtractionPipeline
 from .fill_mask import FillMaskPipeline
 from .image_text_classification import ImageTextClassificationPipeline

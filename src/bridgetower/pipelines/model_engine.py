@@ -22,8 +22,8 @@ from ..experiment import DataSettings
 from ..export.companions import find_processor, find_tokenizer, trained_text_len
 from ..inputs.processor import BridgeTowerImageProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
+from ..known import Device
 from ..modules import load_into
-from .engine import Device
 from .served import Served, check_task, choose, describe_served, served_tasks
 
 __all__ = ["ModelEngine", "ModelFeatures", "OneTowerEngine", "TwoImagesEngine", "open_model", "open_models"]

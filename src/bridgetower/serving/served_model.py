@@ -12,8 +12,9 @@ from PIL import Image
 from ..explain import explain
 from ..explain.explained_model import find_head
 from ..explain.explanation_figure import explanation_png
+from ..known import Device, EngineName, Precision
 from ..pipelines.base_pipeline import Pipeline
-from ..pipelines.engine import Device, EngineName, Precision, open_engines
+from ..pipelines.engine import open_engines
 from ..pipelines.explaining import explained_engine
 from ..pipelines.factory import PIPELINES
 from ..pipelines.image_text_matching import ImageTextMatchingPipeline

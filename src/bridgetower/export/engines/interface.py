@@ -7,13 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
-__all__ = ["Engine", "EngineSettings", "Precision"]
+from ...known import Device, Precision
 
-Precision = Literal["float32", "bfloat16", "int8"]
+__all__ = ["Engine", "EngineSettings"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class EngineSettings:
     folder: Path
     formats: tuple[str, ...]
     precision: Precision
-    device: Literal["auto", "cpu", "gpu"]
+    device: Device
     threads: int
     onednn: bool
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+from typing import get_args
 
-from ...known import nearest
+from ...known import Device, EngineName, Precision, nearest
 from .interface import Engine, EngineSettings
 from .onnxruntime_engine import OnnxRuntimeEngine
 from .openvino_engine import OpenVinoEngine
 from .paddle_engine import PaddleEngine
 
-__all__ = ["ENGINES", "PRECISIONS", "check_options", "open_engine"]
+__all__ = ["ENGINES", "check_options", "open_engine"]
 
 logger = logging.getLogger(__name__)
 
@@ -19,13 +20,13 @@ logger = logging.getLogger(__name__)
 ENGINES: dict[str, type[Engine]] = {
     engine.name: engine for engine in (OpenVinoEngine, OnnxRuntimeEngine, PaddleEngine)
 }
-PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 def check_options(engine: str, precision: str, device: str = "auto") -> None:
     """Raise ValueError, with the nearest known name, where one of the options has no meaning."""
-    for option, value, known in (("engine", engine, ("auto", *ENGINES)), ("precision", precision, PRECISIONS),
-                                 ("device", device, ("auto", "cpu", "gpu"))):
+    for option, value, names in (("engine", engine, EngineName), ("precision", precision, Precision),
+                                 ("device", device, Device)):
+        known = get_args(names)
         if value not in known:
             raise ValueError(f"{option}={value!r} is none of {', '.join(known)}{nearest(value, known)}")
 
