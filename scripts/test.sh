@@ -7,5 +7,4 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash scripts/environment.sh --tests
 unset PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which need not compile the package each
-# Each worker takes a half of the tests, so that what a file sets up is set up once, and helps the other at the end.
-exec .venv/bin/python -m pytest -m "slow or not slow" -n auto --maxprocesses 4 --dist worksteal "$@"
+exec .venv/bin/python -m pytest -m "slow or not slow" "$@"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from bridgetower.runtime import cpu_environment
+
 if TYPE_CHECKING:
     from tests.host_reads import HostReads
 
@@ -20,6 +22,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["KMP_BLOCKTIME"] = "0"  # where a test asks for more, they sleep at once
 if os.environ.get("BRIDGETOWER_TEST_DEVICE", "cpu") == "cpu":  # scripts/gpu_check.sh runs some tests on a GPU
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.environ.update({**cpu_environment(), **os.environ})  # as the commands do: tests of training take a quarter less
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -28,6 +31,11 @@ os.environ["MPLBACKEND"] = "Agg"
 # No deadline: the first example pays for imports, and the machine may be busy.
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """No workers where single files or tests are named, which start sooner in this process; else one per core."""
+    return 0 if all(".py" in argument for argument in config.args) else None
 
 
 def pytest_collection_finish() -> None:
@@ -50,10 +58,15 @@ def untuned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=["ours", "paddle"])
-def both_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run a test twice: with our kernels, and with Paddle's own operators as on a GPU."""
+def both_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Run a test twice: with our kernels, and with Paddle's own operators and strided views as on a GPU."""
+    import paddle
+
     monkeypatch.setenv("BRIDGETOWER_KERNELS", request.param)
-    return request.param
+    strides = paddle.get_flags("FLAGS_use_stride_kernel")
+    paddle.set_flags({"FLAGS_use_stride_kernel": request.param == "paddle"})
+    yield request.param
+    paddle.set_flags(strides)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["cpu_threads", "die_with_launcher", "die_with_parent", "exit_together",
+__all__ = ["cpu_environment", "cpu_threads", "die_with_launcher", "die_with_parent", "exit_together",
            "interrupted_by_signals", "log_to_console", "set_cpu_threads", "shorten_paddlenlp_log", "tune_cpu"]
 
 logger = logging.getLogger(__name__)
@@ -113,6 +113,14 @@ def _user_set_threads() -> bool:
     return value is not None and not by_paddle
 
 
+def cpu_environment() -> dict[str, str]:
+    """Environment variables that make Paddle faster on this processor; Paddle's import and MKL's read them."""
+    # Strided views make the copies around attention heads slow on a CPU: one sixth of a small training step.
+    # MKL's threads would spin for 200 ms after a product, on cores that kernels/threads.py gives other work.
+    wanted = {"MKL_DEBUG_CPU_TYPE": _mkl_path(), "FLAGS_use_stride_kernel": "0", "KMP_BLOCKTIME": "1"}
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
 def tune_cpu() -> dict[str, str]:
     """Apply the settings and say once what was done; call it before the first import of Paddle.
 
@@ -124,10 +132,7 @@ def tune_cpu() -> dict[str, str]:
     applied: dict[str, str] = {}
     has_own_threads = _user_set_threads()
     if "paddle" not in sys.modules:
-        # Strided views make the copies around attention heads slow on a CPU: one sixth of a small training step.
-        # MKL's threads would spin for 200 ms after a product, on cores that kernels/threads.py gives other work.
-        wanted = {"MKL_DEBUG_CPU_TYPE": _mkl_path(), "FLAGS_use_stride_kernel": "0", "KMP_BLOCKTIME": "1"}
-        applied |= {name: value for name, value in wanted.items() if value is not None and name not in os.environ}
+        applied |= {name: value for name, value in cpu_environment().items() if name not in os.environ}
         os.environ.update(applied)
     if _keep_buffers():
         applied["malloc"] = "freed buffers are kept"
