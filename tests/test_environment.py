@@ -73,6 +73,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONWARNINGS": "ignore"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modules", IMPORTS, ids=lambda modules: next(iter(modules)))
 def test_the_locked_packages_can_be_imported(modules: dict[str, str]) -> None:
     run = subprocess.run(

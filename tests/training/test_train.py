@@ -86,6 +86,7 @@ def test_pretraining_learns(experiment: Any, tmp_path: Path, objectives: list[st
     assert BridgeTowerForPreTraining.from_pretrained(tmp_path / "out").objectives == {*objectives}
 
 
+@pytest.mark.slow
 def test_question_answering_from_pretraining(experiment: Any, mini: Path, tmp_path: Path) -> None:
     """Pre-train, fine-tune from it, evaluate and predict; then the same from the best checkpoint alone."""
     pretraining = write_experiment(mini, "pretrain", {"name": "pretrain", "objectives": ["mlm", "itm"]}, max_steps=2)
@@ -272,7 +273,7 @@ def test_resuming_with_incomplete_accumulation(experiment: Any, tmp_path: Path, 
         np.testing.assert_allclose(value, expected[name], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("per_pass", [1, 4])
+@pytest.mark.parametrize("per_pass", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_accumulation_changes_nothing(experiment: Any, tmp_path: Path, per_pass: int) -> None:
     config = experiment(VQA, num_train_epochs=2)  # five updates of 8, the last one filled up from the beginning
     assert run(config, tmp_path / "whole", "--do_train", "--batch_size", "8") == 0
