@@ -7,8 +7,10 @@ user writes: ours `pipeline("image-text-matching", folder)`, the peer's a loop o
 of transformers, and the port with fused attention (see hf_peer.py) under torch.inference_mode. *prepared* gives both
 models batches that are tensors already, which is the most that a loop around them could reach. *five texts* asks five
 sentences of each of a fourth of the pictures, again from files: the pipeline passes a picture once through its tower.
-*exported* is *from files* with the folder that export.py writes, in the engine that `auto` takes here, against the same
-loop. Float32, random weights of base width, loaded from one folder; the scores are compared.
+Random weights of base width, loaded from one folder; the scores are compared.
+
+The rows of engines are *from files* with the folder that export.py writes, in every engine and precision that can run
+here. In bfloat16 the loop runs under autocast; int8 is compared with float32.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from engine_rows import export
+from engine_rows import Rows, engine_rows, export, tolerances
 from PIL import Image
 from side_by_side import arguments, compare, report
 
@@ -68,8 +71,8 @@ def _five_texts(folder: Path) -> list[dict[str, Any]]:
     return [{"image": path, "text": sentence(number)} for path in paths for number in range(5)]
 
 
-def ours(threads: int, folder: Path, batch_size: int) -> dict[str, Callable[[], np.ndarray]]:
-    """The pipeline, and its model on tensors."""
+def ours(threads: int, folder: Path, batch_size: int, rows: Rows) -> dict[str, Callable[[], np.ndarray]]:
+    """The pipeline, its model on tensors, and pipelines of exported models."""
     from bridgetower.runtime import set_cpu_threads, shorten_paddlenlp_log, tune_cpu
 
     tune_cpu()
@@ -97,17 +100,17 @@ def ours(threads: int, folder: Path, batch_size: int) -> dict[str, Callable[[], 
     def from_files(pipe: Any, inputs: list[dict[str, Any]]) -> np.ndarray:
         return np.array([one["score"] for one in pipe(inputs)])
 
-    exported = pipeline("image-text-matching", folder / "static", "cpu", batch_size=batch_size, progress=False)
-    print(f"exported: engine {exported.engine.predictor.engine.name}")
+    exported = {case: pipeline("image-text-matching", folder / "static", "cpu", engine=engine, precision=precision,
+                               batch_size=batch_size, progress=False) for case, (engine, precision) in rows.items()}
     return {"from files": lambda: from_files(pipe, inputs), "prepared": prepared,
             "five texts": lambda: from_files(pipe, _five_texts(folder)),
-            "exported": lambda: from_files(exported, inputs)}
+            **{case: partial(from_files, each, inputs) for case, each in exported.items()}}
 
 
-def peer(threads: int, folder: Path, batch_size: int) -> dict[str, Callable[[], np.ndarray]]:
+def peer(threads: int, folder: Path, batch_size: int, rows: Rows) -> dict[str, Callable[[], np.ndarray]]:
     """The loop that a user of transformers writes, and its model on tensors."""
     import torch
-    from hf_peer import load
+    from hf_peer import bfloat16, load
     from transformers import BridgeTowerProcessor
 
     model = load(folder, "BridgeTowerForImageAndTextRetrieval", threads)
@@ -120,15 +123,18 @@ def peer(threads: int, folder: Path, batch_size: int) -> dict[str, Callable[[], 
 
     @torch.inference_mode()
     def scores(batch: Any) -> np.ndarray:
-        return model(**batch).logits.softmax(-1)[:, 1].numpy()
+        return model(**batch).logits.float().softmax(-1)[:, 1].numpy()
 
     def from_files(inputs: list[dict[str, Any]]) -> np.ndarray:
         return np.concatenate([scores(encode(inputs[start:start + batch_size]))
                                for start in range(0, len(inputs), batch_size)])
 
     batches = [encode(inputs[start:start + batch_size]) for start in range(0, len(inputs), batch_size)]
-    return {"from files": lambda: from_files(inputs), "prepared": lambda: np.concatenate(list(map(scores, batches))),
-            "five texts": lambda: from_files(_five_texts(folder)), "exported": lambda: from_files(inputs)}
+    exact = partial(from_files, inputs)
+    return {"from files": exact, "prepared": lambda: np.concatenate(list(map(scores, batches))),
+            "five texts": lambda: from_files(_five_texts(folder)),
+            **{case: bfloat16(exact) if precision == "bfloat16" else exact
+               for case, (_, precision) in rows.items()}}
 
 
 def main() -> None:
@@ -142,7 +148,11 @@ def main() -> None:
         folder = Path(temporary)
         write_inputs(folder, args.pictures, args.depth)
         export(folder, "itm", folder / "static")
-        comparisons = compare(ours, peer, args, tolerance=TOLERANCE, folder=folder, batch_size=args.batch_size)
+        rows = engine_rows("exported", folder / "static", args.threads)
+        tolerance = dict.fromkeys(("from files", "prepared", "five texts"), TOLERANCE)
+        tolerance |= {case: max(TOLERANCE, value) for case, value in tolerances(rows).items()}
+        comparisons = compare(ours, peer, args, tolerance=tolerance, folder=folder, batch_size=args.batch_size,
+                              rows=rows)
     report(f"ITM of {args.pictures} pictures in batches of {args.batch_size}, towers of {args.depth} layers",
            comparisons, args, TARGET)
     files, prepared = (statistics.median(one.ours) for one in comparisons[:2])
