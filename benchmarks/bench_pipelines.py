@@ -7,7 +7,7 @@ user writes: ours `pipeline("image-text-matching", folder)`, the peer's a loop o
 of transformers, and the port with fused attention (see hf_peer.py) under torch.inference_mode. *prepared* gives both
 models batches that are tensors already, which is the most that a loop around them could reach. *five texts* asks five
 sentences of each of a fourth of the pictures, again from files: the pipeline passes a picture once through its tower.
-Random weights of base width, loaded from one folder; the scores are compared.
+Float32, random weights of base width, loaded from one folder; the scores are compared.
 
 The rows of engines are *from files* with the folder that export.py writes, in every engine and precision that can run
 here. In bfloat16 the loop runs under autocast; int8 is compared with float32.

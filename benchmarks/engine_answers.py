@@ -10,19 +10,16 @@ each of the 24 captions of a colour and a shape ("a red circle").
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
-from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from engine_rows import ROOT, engine_rows
+from engine_rows import engine_rows, export
+from search_recall import known_pictures, pairs_of
 
 from bridgetower import pipeline
-from bridgetower.export.manifest import FORMATS
-from bridgetower.preparation.easy_vqa import captions, data_folder, determined, load_questions
+from bridgetower.preparation.easy_vqa import captions, data_folder, load_questions
 
 #: Options of a pipeline.
 Options = dict[str, Any]
@@ -40,13 +37,6 @@ def answers(model: Path, inputs: list[dict[str, Any]], options: Options) -> list
     """The best answer to each question."""
     pipe = pipeline("visual-question-answering", model, "cpu", **options, batch_size=64, progress=False)
     return [best["answer"] for best, in pipe(inputs, top_k=1)]
-
-
-def shown_pairs() -> list[tuple[str, str]]:
-    """The colours and shapes of the test pictures."""
-    questions = sorted(load_questions("test"), key=lambda one: one.image_id)
-    pairs = {determined(list(some)) for _, some in groupby(questions, key=lambda one: one.image_id)}
-    return sorted((colour, shape) for colour, shape in pairs if colour and shape)
 
 
 def similarities(model: Path, pictures: list[Path], texts: list[str], options: Options) -> np.ndarray:
@@ -72,7 +62,7 @@ def main() -> None:
     args = parser.parse_args()
     inputs, right = by_picture(args.questions)
     pictures = [data_folder() / "test" / "images" / f"{number}.png" for number in range(args.pictures)]
-    texts = [captions(*pair)[0] for pair in shown_pairs()]
+    texts = [captions(*pair)[0] for pair in pairs_of(known_pictures())]
     asked, matched = args.trained / "vqa", args.trained / "pretrain"
     exact, exact_similarities = answers(asked, inputs, {}), similarities(matched, pictures, texts, {})
     print("| engine | precision | right answers | changed answers | same by similarity: first, first ten |\n"
@@ -88,8 +78,7 @@ def main() -> None:
     with TemporaryDirectory() as temporary:
         static = {"vqa": Path(temporary) / "vqa", "retrieval": Path(temporary) / "retrieval"}
         for (task, output), source in zip(static.items(), (asked, matched), strict=True):
-            subprocess.run([sys.executable, ROOT / "export.py", source, "--task", task, "--output", output, "--format",
-                            *FORMATS], check=True, capture_output=True)
+            export(source, task, output)
         for engine, precision in engine_rows("", static["vqa"], threads=1).values():
             options: Options = {"engine": engine, "precision": precision}
             row(engine, precision, answers(static["vqa"], inputs, options),

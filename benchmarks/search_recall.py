@@ -28,11 +28,16 @@ def known_pictures() -> dict[str, tuple[str | None, str | None]]:
     return {str(folder / f"{number}.png"): determined(some) for number, some in questions.items()}
 
 
+def pairs_of(shown: dict[str, tuple[str | None, str | None]]) -> list[tuple[str, str]]:
+    """The pairs of a colour and a shape that pictures show."""
+    return sorted((colour, shape) for colour, shape in set(shown.values()) if colour and shape)
+
+
 def measure(model: ServedModel, rerank: int) -> tuple[float, float, int]:
     """Mean recall, mean share of right pictures among the first ten, and the number of queries."""
     shown = known_pictures()
     recalls, tens = [], []
-    for pair in sorted({pair for pair in shown.values() if None not in pair}, key=str):
+    for pair in pairs_of(shown):
         right = {path for path, other in shown.items() if other == pair}
         (found,) = model.search([(captions(*pair)[0], None, len(model.index or ()), rerank)])
         ranked = [one.image for one in found if None not in shown.get(one.image, ())]
