@@ -1,11 +1,12 @@
-"""Seconds from the start of a process to the help text, to the imported library and to the first training step.
+"""Seconds from the start of a process to the help text, the imported library, the loaded model and the first step.
 
     python benchmarks/bench_startup.py [--rounds 5] [--output results.json]
 
 Every run is a fresh process, ours and the peer's in turn; the files are in the page cache after the first, untimed
-round. The peer is the Hugging Face port: its imports, the help of a script with `TrainingArguments`, and the first step
-of a plain PyTorch loop over a model of the same size with random inputs, which reads no data and writes nothing. Ours
-runs `train.py` itself: experiment file, tokenizer, arrow tables, one loader process, the model, one update.
+round. The peer is the Hugging Face port: its imports, the help of a script with `TrainingArguments`, the base model
+from the folder that both sides load (1.3 GB), and the first step of a plain PyTorch loop over a small model with random
+inputs, which reads no data and writes nothing. Ours runs `train.py` itself: experiment file, tokenizer, arrow tables,
+one loader process, a model of the same size, one update.
 """
 
 from __future__ import annotations
@@ -54,6 +55,13 @@ train.prepare = watched
 sys.exit(train.main(sys.argv[1:]))
 """
 
+LOADED = f"""
+import sys
+from {{library}} import BridgeTowerForMaskedLM
+BridgeTowerForMaskedLM.from_pretrained(sys.argv[1])
+print("{DONE}", flush=True)
+"""
+
 PEER_HELP = """
 from transformers import BridgeTowerModel, HfArgumentParser, Trainer, TrainingArguments
 HfArgumentParser(TrainingArguments).print_help()
@@ -85,6 +93,10 @@ def cases(folder: Path) -> dict[str, tuple[list[str], list[str]]]:
     from tests.miniature import write_experiment, write_miniature
 
     write_miniature(folder)
+    base = str(folder / "base")
+    subprocess.run([sys.executable, "-c", "import hf_peer, pathlib, sys; "
+                    "hf_peer.make_checkpoint(pathlib.Path(sys.argv[1]), 'BridgeTowerForMaskedLM')", base],
+                   cwd=Path(__file__).parent, check=True)
     experiment = write_experiment(folder, "first_step", {"name": "vqa", "num_labels": 6}, max_steps=1,
                                   dataloader_num_workers=1)
     step = ["--config_name", str(experiment), "--data_root", str(folder / "data"), "--output_dir", str(folder / "run"),
@@ -94,6 +106,8 @@ def cases(folder: Path) -> dict[str, tuple[list[str], list[str]]]:
         "import of the package": (["-c", "import bridgetower"], ["-c", "import transformers"]),
         "import of the model": (["-c", "from bridgetower import BridgeTowerModel"],
                                 ["-c", "from transformers import BridgeTowerModel, Trainer"]),
+        "base model loaded": (["-c", LOADED.format(library="bridgetower"), base],
+                              ["-c", LOADED.format(library="transformers"), base]),
         "first training step": (["-c", OUR_STEP, *step], ["-c", PEER_STEP]),
     }
 

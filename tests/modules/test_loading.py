@@ -64,6 +64,35 @@ def test_a_pretrained_model_begins_a_downstream_one(tmp_path: Path) -> None:
     assert model(**batch).logits.shape == [3, 7]
 
 
+class Halved(BridgeTowerForQuestionAnswering):
+    """A user's class whose constructor computes with a parameter, which therefore has to have values by then."""
+
+    def __init__(self, config: bridgetower.BridgeTowerConfig) -> None:
+        super().__init__(config)
+        self.share = self.create_parameter([4], default_initializer=paddle.nn.initializer.Constant(2.0))
+        self.share.set_value(self.share * 0.25)
+
+
+def test_loading_draws_new_heads_only(tmp_path: Path) -> None:
+    small_model(BridgeTowerForQuestionAnswering).save_pretrained(str(tmp_path))
+    paddle.seed(7)
+    expected = paddle.rand([4]).numpy()
+    paddle.seed(7)
+    BridgeTowerForQuestionAnswering.from_pretrained(tmp_path)
+    np.testing.assert_array_equal(paddle.rand([4]), expected)
+    head = BridgeTowerForMaskedLM.from_pretrained(tmp_path, initializer_range=0.5).mlm_head
+    assert 0.4 < float(head.dense.weight.std()) < 0.6
+    np.testing.assert_array_equal(head.dense.bias, np.zeros(32))
+
+
+def test_a_class_of_a_user_may_compute_in_its_constructor(tmp_path: Path) -> None:
+    model = small_model(BridgeTowerForQuestionAnswering)
+    model.save_pretrained(str(tmp_path))
+    again = Halved(model.config)
+    again.save_pretrained(str(tmp_path / "own"))
+    np.testing.assert_array_equal(Halved.from_pretrained(tmp_path / "own").share, np.full(4, 0.5))
+
+
 def test_a_token_type_is_added_for_two_images() -> None:
     pretrained = small_model(BridgeTowerForPreTraining)
     model = bridgetower.BridgeTowerForImagesAndTextClassification(pretrained.config)

@@ -18,11 +18,11 @@ from ..experiment import DataSettings
 from ..files import folder_beside, write_json
 from ..inputs.processor import BridgeTowerProcessor
 from ..known import nearest
-from ..modules import load_into
 from ..modules.bridges import Bridge
 from ..modules.clip_model import ImageBlock
 from ..modules.heads import Classifier, MLMHead, Pooler
 from ..modules.layers import LayerNorm, Linear
+from ..modules.loading import build_undrawn, load_into
 from ..modules.transformer import BertCrossLayer, BertLayer
 from . import onnx_files
 from .companions import find_labels, find_processor, find_tokenizer, trained_text_len
@@ -109,7 +109,7 @@ def export_checkpoint(source: str | Path, output: str | Path, options: ExportOpt
     except ValueError as error:
         text = str(error)
         raise ValueError(text if str(path) in text or text.startswith("--") else f"{path}: {text}") from None
-    model: Any = target.model_class(config)
+    model: Any = build_undrawn(target.model_class, config)
     load_into(model, tensors, path, may_miss=())
     del tensors  # the model has its own copy
     model.eval()

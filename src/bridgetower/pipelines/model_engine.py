@@ -23,7 +23,7 @@ from ..export.companions import find_processor, find_tokenizer, trained_text_len
 from ..inputs.processor import BridgeTowerImageProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
 from ..known import Device
-from ..modules import load_into
+from ..modules.loading import build_undrawn, load_into
 from .served import Served, check_task, choose, describe_served, served_tasks
 
 __all__ = ["ModelEngine", "ModelFeatures", "OneTowerEngine", "TwoImagesEngine", "open_model", "open_models"]
@@ -262,7 +262,8 @@ def _read(source: str | Path, device: Device) -> _Checkpoint:
 
 def _build(served: Served, checkpoint: _Checkpoint) -> ModelEngine:
     config = checkpoint.config
-    model = getattr(modules, served.model_class)(config.replace(**served.settings) if served.settings else config)
+    config = config.replace(**served.settings) if served.settings else config
+    model = build_undrawn(getattr(modules, served.model_class), config)
     load_into(model, checkpoint.tensors, checkpoint.path, may_miss=())
     model.eval()
     if served.model_class == _NLVR2:

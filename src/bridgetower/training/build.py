@@ -17,7 +17,7 @@ from ..inputs.processor import BridgeTowerImageProcessor, BridgeTowerProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
 from ..inputs.transforms import build_transform
 from ..modules import BridgeTowerPretrainedModel, load_into
-from ..modules.loading import HEADS, check_size
+from ..modules.loading import HEADS, build_undrawn, check_size
 from ..one_channel import MeanAndStd
 from ..tasks import TASKS, Labels, Task
 from .arguments import BridgeTowerTrainingArguments
@@ -179,7 +179,8 @@ def build_model(experiment: Experiment, task: Task, tokenizer: BridgeTowerTokeni
         check_size(config, sum(value.size for value in weights.tensors.values()), weights.source)
     if args is not None:
         check_fits(config, experiment, task, args)
-    model = task.model(config)
+    # A training draws all weights, also those that the checkpoint replaces, so that a seed means the same run as ever.
+    model = task.model(config) if weights is None or new_heads else build_undrawn(task.model, config)
     model.config.name_labels(data.labels.names.answers)
     if weights is not None:
         _load(model, weights, new_heads, new_classifier, folded_normalization(experiment))

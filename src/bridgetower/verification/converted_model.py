@@ -27,16 +27,16 @@ def paddle_outputs(converted: Path, inputs: Arrays, expected: Arrays) -> Arrays:
 
 def _our_tower(tensors: Arrays, config: dict[str, Any], batch: Mapping[str, Any]) -> dict[str, Any]:
     from ..config import BridgeTowerTextConfig, BridgeTowerVisionConfig
-    from ..modules import load_into
     from ..modules.bert_model import TextTower
     from ..modules.clip_model import ImageTower
+    from ..modules.loading import build_undrawn, load_into
 
     if "text_config" in config:
-        tower = TextTower(BridgeTowerTextConfig(**config["text_config"]))
+        tower = build_undrawn(TextTower, BridgeTowerTextConfig(**config["text_config"]))
         load_into(tower, {name.removeprefix("text_tower."): array for name, array in tensors.items()})
         tower.eval()
         return {"text_features": tower(batch["input_ids"], batch["attention_mask"], 1)[-1]}
-    tower = ImageTower(BridgeTowerVisionConfig(**config["vision_config"]))
+    tower = build_undrawn(ImageTower, BridgeTowerVisionConfig(**config["vision_config"]))
     load_into(tower, {name.removeprefix("image_tower."): array for name, array in tensors.items()})
     tower.eval()
     return {"image_features": tower(batch["pixel_values"], 1)[-1]}
@@ -44,10 +44,11 @@ def _our_tower(tensors: Arrays, config: dict[str, Any], batch: Mapping[str, Any]
 
 def _our_model(tensors: Arrays, config: dict[str, Any], batch: Mapping[str, Any], expected: Arrays) -> dict[str, Any]:
     from ..config import BridgeTowerConfig
-    from ..modules import BridgeTowerModel, load_into
+    from ..modules import BridgeTowerModel
+    from ..modules.loading import build_undrawn, load_into
 
     typed = BridgeTowerConfig(**config)
-    model = BridgeTowerModel(typed)
+    model = build_undrawn(BridgeTowerModel, typed)
     stems = {name.removeprefix(BASE_PREFIX): array for name, array in tensors.items()}
     heads = {name: array for name, array in stems.items() if is_head(name)}
     load_into(model, {name: array for name, array in stems.items() if name not in heads})
