@@ -99,6 +99,7 @@ def test_every_room_and_base_module_has_a_row() -> None:
 
 def test_the_picture_is_current(tmp_path: Path) -> None:
     architecture.draw(tmp_path / "rooms.png")
-    assert architecture.read_metadata(tmp_path / "rooms.png") == architecture.shown()
-    assert architecture.read_metadata(architecture.PICTURE) == architecture.shown(), \
+    shown = architecture.shown()
+    assert architecture.read_metadata(tmp_path / "rooms.png") == shown
+    assert architecture.read_metadata(architecture.PICTURE) == shown, \
         "rooms, their sentences or imports changed: run python docs/architecture.py"

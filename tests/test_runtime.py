@@ -90,6 +90,7 @@ def test_a_gpu_build_keeps_its_threads(machine: dict[str, Any], monkeypatch: pyt
     assert "threads" not in runtime.tune_cpu() and machine["threads"] is None
 
 
+@pytest.mark.slow
 def test_console_of_a_process() -> None:
     """No needless warnings of Paddle's imports, PaddleNLP in our format and without its debug messages."""
     code = ("from bridgetower.runtime import *; log_to_console(); shorten_paddlenlp_log()\n"

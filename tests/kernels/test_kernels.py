@@ -228,7 +228,6 @@ def test_patches_are_a_convolution(size: int, has_bias: bool) -> None:
         np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=TOLERANCE, rtol=TOLERANCE)
 
 
-@pytest.mark.usefixtures("frozen_heap")
 @pytest.mark.parametrize("full_graph", [True, False])
 def test_traced_layers_are_the_same(full_graph: bool) -> None:
     class Block(nn.Layer):

@@ -17,8 +17,6 @@ from bridgetower import (
 from bridgetower.config import tower_settings
 from tests.models import SIZE, small_batch, small_config, small_model
 
-pytestmark = pytest.mark.usefixtures("frozen_heap")
-
 SPECIFICATION = [InputSpec([None, None], "int64", "input_ids"), InputSpec([None, None], "int64", "attention_mask"),
                  InputSpec([None, 3, SIZE, SIZE], "float32", "pixel_values")]
 
@@ -38,7 +36,8 @@ class Call(paddle.nn.Layer):
         return self.model(input_ids=input_ids, attention_mask=attention_mask, pixel_values=pixel_values)
 
 
-@pytest.mark.parametrize("full_graph", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["full_graph", "sot"])
+@pytest.mark.slow
+@pytest.mark.parametrize("full_graph", [True, False], ids=["full_graph", "sot"])
 @pytest.mark.parametrize("model_class", [BridgeTowerModel, BridgeTowerForQuestionAnswering, BridgeTowerForMaskedLM,
                                          BridgeTowerForImageAndTextRetrieval])
 def test_equals_the_dynamic_model(model_class: Any, full_graph: bool) -> None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,28 @@ VQA = {"name": "vqa"}
 pytestmark = pytest.mark.usefixtures("untuned")
 
 
+def trained(mini: Path, name: str, output: Path, *flags: str, **settings: Any) -> int:
+    """Train in a folder; returns the exit status."""
+    config = write_experiment(mini, name, VQA, **{"max_steps": 6, **settings})
+    with unique_name.guard():
+        return train.main(["--config_name", str(config), "--output_dir", str(output), "--data_root",
+                           str(mini / "data"), "--device", "cpu", "--do_train", *flags])
+
+
 @pytest.fixture
 def run(mini: Path, tmp_path: Path) -> Callable[..., int]:
     """run(output, *flags, **settings): train in a folder; returns the exit status."""
+    return partial(trained, mini, tmp_path.name)
 
-    def start(output: Path, *flags: str, **settings: Any) -> int:
-        config = write_experiment(mini, tmp_path.name, VQA, **{"max_steps": 6, **settings})
-        with unique_name.guard():
-            return train.main(["--config_name", str(config), "--output_dir", str(output), "--data_root",
-                               str(mini / "data"), "--device", "cpu", "--do_train", *flags])
 
-    return start
+@pytest.fixture(scope="module")
+def whole(mini: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training that nothing has interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BRIDGETOWER_TUNE_CPU", "0")  # as the fixture `untuned`
+        assert trained(mini, folder.name, folder / "out") == 0
+    return folder / "out"
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
@@ -50,8 +62,9 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
 
 
 def assert_same_weights(left: Path, right: Path) -> None:
+    found = weights(right)
     for name, value in weights(left).items():
-        np.testing.assert_allclose(value, weights(right)[name], rtol=0, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(value, found[name], rtol=0, atol=1e-6, err_msg=name)
 
 
 def signal_at(monkeypatch: pytest.MonkeyPatch, steps: set[int], number: int = signal.SIGTERM) -> None:
@@ -67,10 +80,9 @@ def signal_at(monkeypatch: pytest.MonkeyPatch, steps: set[int], number: int = si
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_saves_and_the_same_command_goes_on(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                     number: int) -> None:
+def test_a_signal_saves_and_the_same_command_goes_on(run: Any, whole: Path, tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     before = signal.getsignal(number)
-    assert run(tmp_path / "whole") == 0
     signal_at(monkeypatch, {2, 3, 5}, number)
     command = (tmp_path / "out", "--resume_from_checkpoint", "auto")
     for step in (2, 3, 5):
@@ -79,21 +91,20 @@ def test_a_signal_saves_and_the_same_command_goes_on(run: Any, tmp_path: Path, m
         assert not (tmp_path / "out" / "model_state.pdparams").exists()  # the training has not ended
         assert signal.getsignal(number) == before
     assert run(*command) == 0
-    assert_same_weights(tmp_path / "whole", tmp_path / "out")
+    assert_same_weights(whole, tmp_path / "out")
 
 
-def test_a_cut_file_is_passed_over(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert run(tmp_path / "whole") == 0
+def test_a_cut_file_is_passed_over(run: Any, whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert run(tmp_path / "out", "--save_strategy", "steps", "--save_steps", "2") == 0
     shutil.rmtree(tmp_path / "out" / "checkpoint-6")
     scheduler = tmp_path / "out" / "checkpoint-4" / "scheduler.pdparams"
-    whole = scheduler.read_bytes()
-    scheduler.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # of the right size
+    content = scheduler.read_bytes()
+    scheduler.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # of the right size
     with open(tmp_path / "out" / "metrics.jsonl", "a") as file:
         file.write('{"global_step": 4, "lo')
     assert run(tmp_path / "out", "--resume_from_checkpoint", "last") == 0
     assert "checkpoint-4 is passed over" in caplog.text
-    assert_same_weights(tmp_path / "whole", tmp_path / "out")
+    assert_same_weights(whole, tmp_path / "out")
     steps = [json.loads(line)["global_step"] for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps) and steps.count(3) == 1
 

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +54,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@cache
 def build_parser() -> argparse.ArgumentParser:
     """The command-line parser, one sub-command per data set."""
     tokenizer_example = f"{PROGRAM} tokenizer --source data/easy_vqa --output data/tokenizer --vocab_size 600"
