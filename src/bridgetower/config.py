@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from paddlenlp.transformers import PretrainedConfig
 
-from .known import IMAGE_TOWERS, TEXT_TOWERS, check_activation, nearest
+from .known import BRIDGE_TYPES, check_activation, nearest
 from .setting_rules import port_settings
 from .setting_rules.config_limits import (
     Blocks,
@@ -22,55 +21,22 @@ from .setting_rules.config_limits import (
     TokenId,
     Types,
     Width,
-    check_total,
+    check_model,
+    check_multiple,
 )
+from .setting_rules.original_settings import from_original
 from .setting_rules.ranges import ImageSide, Range, Vocabulary, shown
-from .setting_rules.strict_settings import common_names, strict
+from .setting_rules.strict_settings import (
+    common_names,
+    model_settings,
+    strict,
+    text_settings,
+    tower_settings,
+    vision_settings,
+)
 from .sources import HUB_OPTIONS, READER_OPTIONS, read_settings
 
 __all__ = ["BRIDGE_TYPES", "BridgeTowerConfig", "BridgeTowerTextConfig", "BridgeTowerVisionConfig", "tower_settings"]
-
-#: The bridge definitions (a)-(i) of the paper's first ablation, then the two further ones of the Hugging Face port.
-BRIDGE_TYPES = ("add", "multiply", "gate", "dynamic_gate", "linear", "mlp", "cross_attention", "cross_attention_mlp",
-                "add_linear", "scaled_add", "interpolate")
-
-
-def _check_multiple(value: int, divisor: int, what: str, by: str) -> None:
-    if divisor <= 0 or value % divisor:
-        fitting = max(divisor, value // divisor * divisor) if divisor > 0 else "a positive divisor"
-        raise ValueError(f"{what}={value} is not a multiple of {by}={divisor}; try {fitting}")
-
-
-def _text_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    port_settings.check_text_modes(settings)
-    return settings
-
-
-def _vision_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    port_settings.check_vision_modes(settings)
-    if not any(name in settings for name in port_settings.VISION_ONLY):
-        return settings
-    return settings | port_settings.port_vision(settings)
-
-
-def _model_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    if not port_settings.uses_port_names(settings):
-        return settings
-    towers = {name: tower for name in ("text_config", "vision_config")
-              if isinstance(tower := settings.get(name), PretrainedConfig)}
-    if not port_settings.are_ours(settings):
-        fields = port_settings.from_port(settings | {name: tower_settings(tower) for name, tower in towers.items()})
-        return settings | fields | towers
-    port_settings.check_modes(settings | dict.fromkeys(towers))
-    if "link_tower_type" in settings:
-        bridge = settings.setdefault("bridge_type", settings["link_tower_type"])
-        if bridge != settings["link_tower_type"]:
-            raise ValueError(f"bridge_type={bridge!r} and link_tower_type={settings['link_tower_type']!r} are two "
-                             "names of one setting; drop one of them")
-    if "logit_scale_init_value" in settings:
-        scale = settings["logit_scale_init_value"]
-        settings.setdefault("initial_temperature", port_settings.initial_temperature(scale))
-    return settings
 
 
 class _TowerConfig(PretrainedConfig):
@@ -106,7 +72,7 @@ class BridgeTowerTextConfig(_TowerConfig):
     model_type = "bridgetower_text_model"
     section = "text_config"
 
-    @strict("text_config", port_settings.TEXT_ONLY, _text_settings)
+    @strict("text_config", port_settings.TEXT_ONLY, text_settings)
     def __init__(self, kind: str = "roberta", vocab_size: Vocabulary = 50265, hidden_size: Width = 768,
                  num_hidden_layers: Blocks = 12, num_attention_heads: Heads = 12, intermediate_size: Inner = 3072,
                  hidden_act: str = "gelu", hidden_dropout_prob: Share = 0.1, attention_probs_dropout_prob: Share = 0.1,
@@ -128,7 +94,7 @@ class BridgeTowerTextConfig(_TowerConfig):
         self.max_position_embeddings = max_position_embeddings
         self.type_vocab_size = type_vocab_size
         self.layer_norm_eps = layer_norm_eps
-        _check_multiple(hidden_size, num_attention_heads, "text_config.hidden_size", "num_attention_heads")
+        check_multiple(hidden_size, num_attention_heads, "text_config.hidden_size", "num_attention_heads")
         check_activation("text_config.hidden_act", hidden_act)
         if pad_token_id >= vocab_size:
             raise ValueError(f"text_config.pad_token_id={pad_token_id} is not below vocab_size={vocab_size}")
@@ -149,7 +115,7 @@ class BridgeTowerVisionConfig(_TowerConfig):
     model_type = "bridgetower_vision_model"
     section = "vision_config"
 
-    @strict("vision_config", port_settings.VISION_ONLY, _vision_settings)
+    @strict("vision_config", port_settings.VISION_ONLY, vision_settings)
     def __init__(self, kind: str = "clip", hidden_size: Width = 768, num_hidden_layers: Blocks = 12,
                  num_attention_heads: Heads | None = None, intermediate_size: Inner | None = None,
                  patch_size: Annotated[int, Range(1, 1024)] = 16, image_size: ImageSide = 288,
@@ -159,7 +125,7 @@ class BridgeTowerVisionConfig(_TowerConfig):
         if kind not in ("clip", "vit"):
             raise ValueError(f"vision_config.kind={shown(kind)} is unknown; use 'clip' or 'vit'")
         if num_attention_heads is None:
-            _check_multiple(hidden_size, 64, "vision_config.hidden_size", "the width of a head")
+            check_multiple(hidden_size, 64, "vision_config.hidden_size", "the width of a head")
             num_attention_heads = hidden_size // 64
         self.kind = kind
         self.hidden_size = hidden_size
@@ -171,7 +137,7 @@ class BridgeTowerVisionConfig(_TowerConfig):
         self.num_channels = num_channels
         self.hidden_act = hidden_act
         self.layer_norm_eps = layer_norm_eps
-        _check_multiple(hidden_size, num_attention_heads, "vision_config.hidden_size", "num_attention_heads")
+        check_multiple(hidden_size, num_attention_heads, "vision_config.hidden_size", "num_attention_heads")
         check_activation("vision_config.hidden_act", hidden_act)
         if image_size < patch_size:
             raise ValueError(f"vision_config.image_size={image_size} is less than patch_size={patch_size}")
@@ -187,7 +153,7 @@ class BridgeTowerVisionConfig(_TowerConfig):
         Raises:
             ValueError: the image size is not a multiple of the patch size.
         """
-        _check_multiple(self.image_size, self.patch_size, "image_size", "patch_size")
+        check_multiple(self.image_size, self.patch_size, "image_size", "patch_size")
 
 
 class BridgeTowerConfig(PretrainedConfig):
@@ -232,7 +198,7 @@ class BridgeTowerConfig(PretrainedConfig):
     #: The port's name is an attribute, too.
     attribute_map: ClassVar[dict[str, str]] = {**PretrainedConfig.attribute_map, "link_tower_type": "bridge_type"}
 
-    @strict("model", port_settings.TOP_ONLY, _model_settings)
+    @strict("model", port_settings.TOP_ONLY, model_settings)
     def __init__(self, text_config: BridgeTowerTextConfig | Mapping[str, Any] | None = None,
                  vision_config: BridgeTowerVisionConfig | Mapping[str, Any] | None = None, hidden_size: Width = 768,
                  num_hidden_layers: Layers = 6, num_attention_heads: Heads = 12, intermediate_size: Inner | None = None,
@@ -271,7 +237,7 @@ class BridgeTowerConfig(PretrainedConfig):
         self.head_layers = head_layers
         self.head_hidden_scale = head_hidden_scale
         self.initializer_range = initializer_range
-        self._check()
+        check_model(self)
 
     @staticmethod
     def _tower(value: Any, config_class: type[PretrainedConfig], key: str) -> Any:
@@ -280,32 +246,6 @@ class BridgeTowerConfig(PretrainedConfig):
         if value is not None and not isinstance(value, Mapping):
             raise ValueError(f"{key}={shown(value)} is {type(value).__name__}, expected a group of settings")
         return config_class(**(value or {}))
-
-    def _check(self) -> None:
-        for name in ("hidden_act", "cross_hidden_act"):
-            check_activation(name, getattr(self, name))
-        _check_multiple(self.hidden_size, self.num_attention_heads, "hidden_size", "num_attention_heads")
-        if self.bridge_type not in BRIDGE_TYPES:
-            raise ValueError(f"bridge_type={shown(self.bridge_type)} is unknown; use one of {', '.join(BRIDGE_TYPES)}")
-        if not 0 <= self.num_bridges <= self.num_hidden_layers:
-            raise ValueError(f"num_bridges={self.num_bridges} is not between 0 and "
-                             f"num_hidden_layers={self.num_hidden_layers}")
-        for name, tower in (("text_config", self.text_config), ("vision_config", self.vision_config)):
-            states = tower.num_hidden_layers + 1  # of the layers and of the embeddings, as in the port
-            if states < self.num_bridges:
-                raise ValueError(f"{name}.num_hidden_layers={tower.num_hidden_layers} gives {states} tower states with "
-                                 f"the embeddings, less than num_bridges={self.num_bridges}: every bridge needs a "
-                                 "tower state of its own")
-        if self.gated_fusion:
-            if self.num_bridges:
-                raise ValueError(f"gated_fusion and num_bridges={self.num_bridges} exclude each other; set "
-                                 "num_bridges=0")
-            if min(self.text_config.num_hidden_layers, self.vision_config.num_hidden_layers) < 2:
-                raise ValueError("gated_fusion sums the blocks below the last one; each tower needs two blocks or more")
-        unknown = set(self.objectives) - {"mlm", "itm", "itc", "itm_itc"}
-        if unknown:
-            raise ValueError(f"objectives has {shown(sorted(unknown))}; use any of mlm, itm, itc, itm_itc")
-        check_total(self)
 
     @classmethod
     def from_text_vision_configs(cls, text_config: BridgeTowerTextConfig, vision_config: BridgeTowerVisionConfig,
@@ -405,33 +345,10 @@ class BridgeTowerConfig(PretrainedConfig):
         Raises:
             ValueError: when a tower is neither known by name nor described by `towers`.
         """
-        flat, hidden = flat_config, flat_config["hidden_size"]
-        losses = flat.get("loss_names", {})
-        threshold = flat.get("task_threshold", 0)
-        objectives = [name for name in ("mlm", "itm", "itc", "itm_itc") if losses.get(name, 0) > threshold]
-        if losses.get("irtr_itm_itc", 0) > threshold:
-            objectives.append("itm_itc")
-        is_meter = flat.get("model_type", "BT") != "BT"
-        return cls(
-            text_config=_original_text(flat, (towers or {}).get("text")),
-            vision_config=_original_vision(flat, (towers or {}).get("vision")),
-            hidden_size=hidden,
-            num_hidden_layers=flat["num_layers"],
-            num_attention_heads=flat["num_heads"],
-            intermediate_size=int(hidden * flat.get("mlp_ratio", 4)),
-            num_bridges=0 if is_meter else None,
-            gated_fusion=is_meter and bool(flat.get("meter_fusion")),
-            hidden_dropout_prob=flat.get("drop_rate", 0.1),
-            attention_probs_dropout_prob=flat.get("drop_rate", 0.1),
-            token_type_vocab_size=3 if losses.get("nlvr2", 0) > threshold else 2,
-            contrastive_hidden_size=flat.get("contrastive_hidden_size", 256),
-            initial_temperature=flat.get("temperature", 0.07),
-            gather_global_negative=bool(flat.get("gather_global_negative")),
-            objectives=objectives,
-            head_layers=flat.get("task_head_layers", 2),
-            head_hidden_scale=flat.get("head_hidden_scale", 1),
-            num_labels=_original_num_labels(flat, losses, threshold),
-        )
+        fields = from_original(flat_config, towers or {})
+        known = vars(BridgeTowerTextConfig())
+        fields["text_config"] = {name: value for name, value in fields["text_config"].items() if name in known}
+        return cls(**fields)
 
 
 #: The settings of a model that a person may write; what PaddleNLP adds for generation is not among them.
@@ -445,46 +362,5 @@ _MODEL_FIELDS = ("text_config", "vision_config", "hidden_size", "num_hidden_laye
 _KEPT = ("architectures", "dtype", "output_attentions", "output_hidden_states")
 
 
-def tower_settings(tower: PretrainedConfig) -> dict[str, Any]:
-    """The settings of a tower that a person may write."""
-    names = [name for name in inspect.signature(type(tower).__init__).parameters if name not in ("self", "kwargs")]
-    return {name: getattr(tower, name) for name in names}
-
-
 def _changed(config: PretrainedConfig, changes: Mapping[str, Any]) -> PretrainedConfig:
     return type(config)(**{**tower_settings(config), **changes})
-
-
-def _original_num_labels(flat: Mapping[str, Any], losses: Mapping[str, float], threshold: float) -> int:
-    for task, size in (("vqa", flat.get("vqav2_label_size", 3129)), ("snli", 3), ("nlvr2", 2)):
-        if losses.get(task, 0) > threshold:
-            return int(size)
-    return 2
-
-
-def _original_text(flat: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str, Any]:
-    if sizes is None:
-        name = flat["tokenizer"]
-        if name not in TEXT_TOWERS:
-            raise ValueError(f"the text tower {name!r} (key `tokenizer`) is unknown{nearest(name, TEXT_TOWERS)} "
-                             "Describe it with `towers`")
-        sizes = TEXT_TOWERS[name].settings
-    known = vars(BridgeTowerTextConfig())
-    return {name: value for name, value in sizes.items() if name in known}
-
-
-def _original_vision(flat: Mapping[str, Any], sizes: Mapping[str, Any] | None) -> dict[str, Any]:
-    if sizes is None:
-        name = flat["vit"]
-        if name not in IMAGE_TOWERS:
-            raise ValueError(f"the image tower {name!r} (key `vit`) is unknown{nearest(name, IMAGE_TOWERS)} "
-                             "Describe it with `towers`")
-        fields = dict(IMAGE_TOWERS[name].settings, image_size=flat["image_size"])
-        depth = fields.get("num_hidden_layers", 12)
-    else:
-        fields = dict(hidden_size=sizes["width"], patch_size=sizes["patch_size"], image_size=sizes["image_size"],
-                      layer_norm_eps=sizes["layer_norm_eps"], hidden_act=sizes.get("activation", "quick_gelu"))
-        depth = sizes["layers"]
-    # METER's CLIP tower drops its last block with this key (original: src/modules/clip_model.py).
-    fields["num_hidden_layers"] = depth - 1 if sizes is None and flat.get("vit_remove_last") else depth
-    return fields

@@ -1,4 +1,4 @@
-"""What is known by name (towers, tokenizers, activations, devices, engines), and the hint at the nearest name."""
+"""What has a name (towers, bridges, tokenizers, activations, devices, engines), and the hint at the nearest one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import Any, Literal
 
 from .setting_rules.ranges import shown
 
-__all__ = ["ACTIVATIONS", "IMAGE_TOWERS", "TEXT_TOWERS", "TOKENIZERS", "Device", "EngineName", "KnownTokenizer",
-           "KnownTower", "Precision", "check_activation", "closest", "nearest"]
+__all__ = ["ACTIVATIONS", "BRIDGE_TYPES", "IMAGE_TOWERS", "TEXT_TOWERS", "TOKENIZERS", "Device", "EngineName",
+           "KnownTokenizer", "KnownTower", "Precision", "check_activation", "closest", "nearest"]
 
 Device = Literal["auto", "cpu", "gpu"]
 #: What runs the programs of an exported folder, and how exact their matrix products are, see `BridgeTowerPredictor`.
 EngineName = Literal["auto", "paddle", "onnxruntime", "openvino"]
 Precision = Literal["float32", "bfloat16", "int8"]
+
+#: The bridge definitions (a)-(i) of the paper's first ablation, then the two further ones of the Hugging Face port.
+BRIDGE_TYPES = ("add", "multiply", "gate", "dynamic_gate", "linear", "mlp", "cross_attention", "cross_attention_mlp",
+                "add_linear", "scaled_add", "interpolate")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from ..model_parts import BASE_PREFIX
 from .conversion_plan import Plan
 from .errors import CheckpointError
 from .names import from_paddle
-from .names.sizes import CONTRASTIVE_RETRIEVAL, KNOWN_TEXT_TOWERS, TASK_CLASSES, objectives
+from .names.derived_config import KNOWN_TEXT_TOWERS
+from .names.sizes import CONTRASTIVE_RETRIEVAL, TASK_CLASSES, objectives
 from .readers import Checkpoint
 from .summary import Report, count_parts
 from .weights import shapes_of

@@ -16,8 +16,9 @@ from ..one_channel import CLIP_MEAN, CLIP_STD, MeanAndStd
 from ..setting_rules import port_settings
 from .errors import CheckpointError, UnknownSettingError
 from .names import RuleReport, to_paddle
+from .names.derived_config import derive_config
 from .names.settings import check_settings
-from .names.sizes import TASK_CLASSES, derive_config
+from .names.sizes import TASK_CLASSES
 from .readers import Checkpoint, as_dtype, count_nonfinite, is_float, local_path, read_checkpoint, read_json
 
 logger = logging.getLogger(__name__)

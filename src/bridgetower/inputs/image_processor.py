@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from functools import cache
@@ -16,12 +16,13 @@ import numpy as np
 from PIL import Image
 
 from ..files import write_json
-from ..known import nearest
 from ..picture_files.picture_reading import PictureReading, check_scale_rule
 from ..setting_rules.json_files import read_json_object
 from ..setting_rules.ranges import ImageSide, Range, checked, shown
+from . import image_settings
 from .encoding import Encoding, plain
-from .hub_files import FileSource, take_hub_options
+from .hub_files import take_hub_options
+from .image_settings import CONFIG_FILE
 from .picture_arrays import (
     Picture,
     as_eight_bits,
@@ -39,21 +40,6 @@ from .transforms import CLIP, GREY, ImageTransform, build_transform, look_up
 __all__ = ["CONFIG_FILE", "BridgeTowerImageProcessor", "BridgeTowerImageProcessorFast"]
 
 logger = logging.getLogger(__name__)
-
-CONFIG_FILE = "preprocessor_config.json"
-_NESTED_CONFIG_FILE = "processor_config.json"  # of transformers 5, under the key `image_processor`
-_OLD_PAD = "pad_and_return_pixel_mask"  # `do_pad` in the first release
-# Written by Hugging Face's classes beside the settings; they do not change the result.
-_METADATA = ("image_processor_type", "feature_extractor_type", "processor_class", "_processor_class", "auto_map",
-             "do_convert_rgb", "data_format", "input_data_format", "default_to_square", "device", "disable_grouping",
-             "return_tensors", "pad_size", "image_seq_length", "_valid_processor_keys", "model_input_names")
-
-#: The settings in the order in which the port's constructor and its `preprocess` take them.
-_PORT_ORDER = ("do_resize", "size", "size_divisor", "resample", "do_rescale", "rescale_factor", "do_normalize",
-               "image_mean", "image_std", "do_center_crop", "crop_size", "do_pad")
-_PORT_CALL_ORDER = (*_PORT_ORDER[:9], "do_pad", "do_center_crop", "crop_size", "return_tensors", "data_format",
-                    "input_data_format")
-
 
 @dataclass(init=False)
 class BridgeTowerImageProcessor(PictureSteps):
@@ -110,7 +96,8 @@ class BridgeTowerImageProcessor(PictureSteps):
             ValueError: an unknown setting, or a value that cannot be used.
         """
         defaults = {field.name: field.default for field in fields(self)}
-        chosen = {**defaults, **_known_settings(_named(_PORT_ORDER, values, settings))}
+        named = image_settings.by_name(image_settings.PORT_ORDER, values, settings)
+        chosen = {**defaults, **_known_settings(named)}
         self.num_channels = chosen.pop("num_channels")  # first: it decides how many means there are
         for name, value in chosen.items():
             setattr(self, name, value)
@@ -190,8 +177,8 @@ class BridgeTowerImageProcessor(PictureSteps):
             ValueError: the file is not a JSON object, or a setting is wrong.
         """
         hub = take_hub_options(settings)
-        unused = _take_unknown(settings) if return_unused_kwargs else {}
-        path, config = _stored_settings(pretrained_model_name_or_path, hub)
+        unused = image_settings.take_unknown(settings, _names()) if return_unused_kwargs else {}
+        path, config = image_settings.find_settings(pretrained_model_name_or_path, hub)
         try:
             processor = cls._from_config(config, settings, str(path))
         except (ValueError, TypeError, KeyError) as error:
@@ -206,13 +193,13 @@ class BridgeTowerImageProcessor(PictureSteps):
         The errors are those of `from_pretrained`.
         """
         hub = take_hub_options(settings)
-        return dict(_stored_settings(pretrained_model_name_or_path, hub)[1]), settings
+        return dict(image_settings.find_settings(pretrained_model_name_or_path, hub)[1]), settings
 
     @classmethod
     def from_dict(cls, image_processor_dict: Mapping[str, Any], return_unused_kwargs: bool = False, **settings: Any
                   ) -> Any:
         """The processor that `to_dict` of ours or of the port describes, see `from_pretrained` for the rest."""
-        unused = _take_unknown(settings) if return_unused_kwargs else {}
+        unused = image_settings.take_unknown(settings, _names()) if return_unused_kwargs else {}
         processor = cls._from_config(image_processor_dict, settings, "the given settings")
         return (processor, unused) if return_unused_kwargs else processor
 
@@ -224,8 +211,8 @@ class BridgeTowerImageProcessor(PictureSteps):
     @classmethod
     def _from_config(cls, config: Mapping[str, Any], settings: Mapping[str, Any], where: str
                      ) -> BridgeTowerImageProcessor:
-        known = {field.name for field in fields(cls)} | {_OLD_PAD}
-        ignored = sorted(set(config) - known - set(_METADATA))
+        known = {*_names(), image_settings.OLD_PAD}
+        ignored = sorted(set(config) - known - set(image_settings.METADATA))
         if ignored:
             logger.warning("%s: ignoring %s", where, ", ".join(ignored))
         read = {name: value for name, value in config.items() if name in known and value is not None}
@@ -298,7 +285,7 @@ class BridgeTowerImageProcessor(PictureSteps):
 
     def preprocess(self, images: Any, *values: Any, **options: Any) -> Encoding:
         """What calling the processor does; options without a name stand in the order of the port."""
-        return self(images, **_named(_PORT_CALL_ORDER, values, options))
+        return self(images, **image_settings.by_name(image_settings.PORT_CALL_ORDER, values, options))
 
     def _changed(self, settings: Mapping[str, Any]) -> BridgeTowerImageProcessor:
         """This processor with other settings for one call; None leaves a setting as it is."""
@@ -323,9 +310,7 @@ class BridgeTowerImageProcessor(PictureSteps):
         if isinstance(picture, Image.Image):
             return self._process_eight_bits(picture if picture.mode == "RGB" else picture.convert("RGB"))
         values = as_three_channels(picture, layout)
-        was_scaled = False
-        if self.do_resize:
-            values, was_scaled = as_eight_bits(values)
+        values, was_scaled = as_eight_bits(values) if self.do_resize else (values, False)
         if values.dtype == np.uint8 and not was_scaled:
             return self._process_eight_bits(Image.fromarray(np.ascontiguousarray(values)))
         if was_scaled:
@@ -378,50 +363,15 @@ class BridgeTowerImageProcessor(PictureSteps):
 BridgeTowerImageProcessorFast = BridgeTowerImageProcessor
 
 
-def _stored_settings(name: str | os.PathLike[str], hub: Mapping[str, Any]) -> tuple[Path, Mapping[str, Any]]:
-    """The file that holds the settings of an image processor, and what it holds, see `from_pretrained`."""
-    given = Path(name).expanduser()
-    if given.is_file():
-        config = read_json_object(given)
-        return given, config.get("image_processor", config)
-    source = FileSource(name, CONFIG_FILE, options=hub)
-    path, settings = source.find(CONFIG_FILE), None
-    if path is not None:
-        settings = read_json_object(path)
-    elif (path := source.find(_NESTED_CONFIG_FILE)) is not None:
-        settings = read_json_object(path).get("image_processor")
-    if path is None or not isinstance(settings, Mapping):
-        raise FileNotFoundError(f"{source}/{CONFIG_FILE} does not exist; pass a folder that holds {CONFIG_FILE}, "
-                                f"or {_NESTED_CONFIG_FILE} with image_processor settings")
-    return path, settings
-
-
 @cache
 def _hints() -> dict[str, Any]:
     """What each setting may be."""
     return get_type_hints(BridgeTowerImageProcessor, include_extras=True)
 
 
-def _named(order: Sequence[str], values: Sequence[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that were given by position and by name, by name."""
-    if len(values) > len(order):
-        raise ValueError(f"{len(values)} settings were given by position, of {len(order)}; name them")
-    twice = [name for name in order[: len(values)] if name in settings]
-    if twice:
-        raise ValueError(f"{twice[0]} was given twice, by position and by name")
-    return {**dict(zip(order, values, strict=False)), **settings}
-
-
-def _take_unknown(settings: dict[str, Any]) -> dict[str, Any]:
-    """Remove from keyword arguments what is no setting of the image processor."""
-    known = {field.name for field in fields(BridgeTowerImageProcessor)} | {_OLD_PAD}
-    return {name: settings.pop(name) for name in sorted(set(settings) - known)}
+def _names() -> list[str]:
+    return [field.name for field in fields(BridgeTowerImageProcessor)]
 
 
 def _known_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under today's names; an unknown one is an error."""
-    known = [field.name for field in fields(BridgeTowerImageProcessor)]
-    for name in settings:
-        if name not in known and name != _OLD_PAD:
-            raise ValueError(f"{name!r} is not a setting of the image processor{nearest(name, known)}")
-    return {"do_pad" if name == _OLD_PAD else name: value for name, value in settings.items()}
+    return image_settings.under_todays_names(settings, _names())

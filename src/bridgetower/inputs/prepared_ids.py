@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from .text_options import TextOptions
 
 if TYPE_CHECKING:
-    from .tokenizer import BridgeTowerTokenizer
+    from .tokenizer_methods import TokenizerMethods
 
 __all__ = ["cut_ids", "prepared_row"]
 
 
-def prepared_row(tokenizer: BridgeTowerTokenizer, ids: Sequence[int], pair_ids: Sequence[int] | None,
+def prepared_row(tokenizer: TokenizerMethods, ids: Sequence[int], pair_ids: Sequence[int] | None,
                  options: TextOptions) -> dict[str, Any]:
     """One row, not padded, see `BridgeTowerTokenizer.prepare_for_model`.
 

@@ -1,4 +1,4 @@
-"""The keyword arguments of a tokenizer call, and what they come to together."""
+"""The arguments of a tokenizer call: its texts, and what its options come to together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ..known import nearest
 from .encoding import plain
 
-__all__ = ["Padding", "TextOptions"]
+__all__ = ["Padding", "TextOptions", "check_side", "rows_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -123,3 +123,36 @@ def _choice(name: str, value: Any, known: Mapping[Any, str]) -> str:
         names = ", ".join(map(repr, sorted(set(known.values()))))
         raise ValueError(f"{name}={value!r} is unknown; use True, False, {names}")
     return known[value]
+
+
+def rows_of(text: Any, text_pair: Any, is_split: bool) -> tuple[list[Any], bool]:
+    """What to encode, pairs as tuples, and whether it is a list of texts rather than one.
+
+    Args:
+        text, text_pair: see `BridgeTowerTokenizer`.
+        is_split: whether a text is a list of words.
+
+    Raises:
+        ValueError: something that is no text, or another number of second texts.
+    """
+    for name, value in (("text", text), ("text_pair", text_pair)):
+        if not _is_text(value) and not (name == "text_pair" and value is None):
+            raise ValueError(f"{name} must be a string or a list of strings, got {type(value).__name__}"
+                             + (f" of {type(value[0]).__name__}" if isinstance(value, list | tuple) and value else ""))
+    is_batch = isinstance(text, list | tuple) and (not is_split or bool(text) and isinstance(text[0], list | tuple))
+    if not is_batch:
+        return [(text, text_pair) if text_pair else text], False
+    if text_pair is None:
+        return [tuple(row) if isinstance(row, list) and not is_split else row for row in text], True
+    if isinstance(text_pair, str) or len(text_pair) != len(text):
+        count = 1 if isinstance(text_pair, str) else len(text_pair)
+        raise ValueError(f"{len(text)} texts but {count} in text_pair; give each text its own")
+    return list(zip(text, text_pair, strict=True)), True
+
+
+def _is_text(value: Any) -> bool:
+    while isinstance(value, list | tuple):
+        if not value:
+            return True
+        value = value[0]
+    return isinstance(value, str)

@@ -19,14 +19,12 @@ from ..exits import one_line
 from ..files import write_json, write_text
 from ..known import nearest
 from ..setting_rules.ranges import shown
-from .encoding import Encoding, plain
+from .encoding import Encoding
 from .hub_files import take_hub_options
-from .padding import join_rows, pad_rows
-from .prepared_ids import cut_ids, prepared_row
 from .special_tokens import SPECIAL_TOKEN_NAMES, described, token_text
-from .text_options import Padding, TextOptions, check_side
+from .text_options import Padding, TextOptions, check_side, rows_of
 from .tokenizer_files import DEFAULT_TOKENS, Kind, frame, read_tokenizer, tokenizer_source
-from .vocabulary import Vocabulary
+from .tokenizer_methods import TokenizerMethods
 
 __all__ = ["BridgeTowerTokenizer", "EncodedTexts", "Padding"]
 
@@ -56,7 +54,7 @@ class EncodedTexts:
     special_tokens_mask: list[list[int]]
 
 
-class BridgeTowerTokenizer(Vocabulary):
+class BridgeTowerTokenizer(TokenizerMethods):
     """A RoBERTa or BERT tokenizer that behaves as the port's `RobertaTokenizerFast` or `BertTokenizerFast`.
 
     It is not a subclass of PaddleNLP's `PretrainedTokenizerFast`, whose import brings Paddle into data preparation, but
@@ -264,7 +262,7 @@ class BridgeTowerTokenizer(Vocabulary):
     def _encoded(self, text: Any, text_pair: Any, options: Mapping[str, Any]) -> Encoding:
         """One text or several, or pairs of texts, see `__call__`."""
         chosen = TextOptions.of(options, self.model_max_length)
-        rows, is_batch = _rows(text, text_pair, chosen.is_split_into_words)
+        rows, is_batch = rows_of(text, text_pair, chosen.is_split_into_words)
         if chosen.is_split_into_words and self.kind == "roberta" and not self.add_prefix_space:
             raise ValueError("is_split_into_words=True needs a tokenizer with add_prefix_space=True; pass that to "
                              "from_pretrained")
@@ -319,12 +317,6 @@ class BridgeTowerTokenizer(Vocabulary):
                 row.pad(width, direction=options.padding_side or self.padding_side, pad_id=self._padding_id(),
                         pad_type_id=self.pad_token_type_id, pad_token=self._special["pad_token"])
 
-    def _padding_id(self) -> int:
-        index = self.pad_token_id
-        if index is None:
-            raise ValueError("the tokenizer has no padding token; set tokenizer.pad_token")
-        return index
-
     def _columns(self, rows: list[RowEncoding], options: TextOptions) -> dict[str, Any]:
         """The values of each row that were asked for, by name."""
         types, mask = options.return_token_type_ids, options.return_attention_mask
@@ -345,62 +337,6 @@ class BridgeTowerTokenizer(Vocabulary):
         if options.verbose and options.max_length is None and longest > self.model_max_length:
             logger.warning("a text of %d tokens is longer than the %d that the model takes; pass truncation=True",
                            longest, self.model_max_length)
-
-    def encode(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **options: Any) -> Any:
-        """The `input_ids` of one text or one pair: a list, or (1, L) with `return_tensors`."""
-        return self(text, text_pair, add_special_tokens=add_special_tokens, **options)["input_ids"]
-
-    def encode_plus(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **options: Any
-                    ) -> Encoding:
-        """What calling the tokenizer does, for one text."""
-        return self(text, text_pair, add_special_tokens=add_special_tokens, **options)
-
-    def batch_encode_plus(self, batch_text_or_text_pairs: Sequence[Any], add_special_tokens: bool = True,
-                          **options: Any) -> Encoding:
-        """What calling the tokenizer does, for a list of texts or of pairs."""
-        return self(batch_text_or_text_pairs, add_special_tokens=add_special_tokens, **options)
-
-    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **options: Any
-                 ) -> list[str]:
-        """The tokens of one text."""
-        return self(text, pair, add_special_tokens=add_special_tokens, **options).tokens()
-
-    def prepare_for_model(self, ids: Sequence[int], pair_ids: Sequence[int] | None = None,
-                          add_special_tokens: bool = True, *, prepend_batch_axis: bool = False, **options: Any
-                          ) -> Encoding:
-        """What calling the tokenizer does, for the ids of one text or pair that have no special tokens yet.
-
-        Args:
-            ids, pair_ids: (L,) of the text, and of the second one.
-            add_special_tokens, options: see `TextOptions`.
-            prepend_batch_axis: whether tensors are (1, L) rather than (L,).
-
-        Returns:
-            What a call returns for one text; with `return_overflowing_tokens` also `overflowing_tokens`, which were cut
-            off, and `num_truncated_tokens`.
-
-        Raises:
-            ValueError: an unknown option, or too little to cut off.
-        """
-        chosen = TextOptions.of({**options, "add_special_tokens": add_special_tokens}, self.model_max_length)
-        data = prepared_row(self, ids, pair_ids, chosen)
-        names = ("input_ids", "token_type_ids", "special_tokens_mask")
-        row: dict[str, Any] = {name: data.pop(name) for name in names if name in data}
-        padded = self.pad(row, chosen.padding or False, chosen.max_length, chosen.pad_to_multiple_of,
-                          chosen.padding_side, chosen.return_attention_mask)
-        length = {"length": len(padded["input_ids"])} if chosen.return_length else {}
-        return Encoding({**data, **padded, **length}).convert_to_tensors(chosen.return_tensors, prepend_batch_axis)
-
-    def truncate_sequences(self, ids: Sequence[int], pair_ids: Sequence[int] | None = None,
-                           num_tokens_to_remove: int = 0, truncation_strategy: str = "longest_first", stride: int = 0
-                           ) -> tuple[list[int], list[int] | None, list[int]]:
-        """The ids of a text and of a second one without so many tokens, and those that were cut off.
-
-        Raises:
-            ValueError: too little to cut off.
-        """
-        return cut_ids(ids, pair_ids, num_tokens_to_remove, str(plain(truncation_strategy)), stride,
-                       self.truncation_side)
 
     def encode_texts(self, texts: Sequence[str | tuple[str, str]], max_length: int) -> EncodedTexts:
         """Token ids `bos ... eos` of each text, at most `max_length` of them: what the data collator needs, and fast.
@@ -430,36 +366,6 @@ class BridgeTowerTokenizer(Vocabulary):
             input_ids[attention_mask] = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
         return {"input_ids": input_ids, "attention_mask": attention_mask.astype(np.int64)}
 
-    def pad(
-        self,
-        encoded_inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        padding: bool | str = True,
-        max_length: int | None = None,
-        pad_to_multiple_of: int | None = None,
-        padding_side: str | None = None,
-        return_attention_mask: bool | None = None,
-        return_tensors: str | None = None,
-        verbose: bool = True,
-    ) -> Encoding:
-        """Pad what was encoded before: one row, several rows in one mapping, or a list of mappings (a collator's).
-
-        Args:
-            encoded_inputs: mappings with `input_ids`; other inputs than those of a tokenizer are stacked as they are.
-            padding, max_length, pad_to_multiple_of, padding_side, return_attention_mask, return_tensors, verbose: see
-                `TextOptions`.
-
-        Raises:
-            ValueError: no `input_ids`, or a different number of rows.
-        """
-        given = {"padding": padding, "max_length": max_length, "pad_to_multiple_of": pad_to_multiple_of,
-                 "padding_side": padding_side, "return_tensors": return_tensors, "verbose": verbose}
-        options = TextOptions.of({**given, "truncation": False}, self.model_max_length)
-        if return_attention_mask is None:
-            return_attention_mask = "attention_mask" in self.model_input_names
-        fill = {"input_ids": self._padding_id(), "token_type_ids": self.pad_token_type_id}
-        return pad_rows(join_rows(encoded_inputs), options, fill, options.padding_side or self.padding_side,
-                        return_attention_mask)
-
 
 def _length(value: Any) -> int:
     """The longest text that a model takes, in tokens."""
@@ -469,28 +375,3 @@ def _length(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 1e40:
         raise ValueError(f"model_max_length={shown(value)} must be a positive number of tokens")
     return int(value)
-
-
-def _rows(text: Any, text_pair: Any, is_split: bool) -> tuple[list[Any], bool]:
-    """What to encode, pairs as tuples, and whether it is a list of texts rather than one."""
-    for name, value in (("text", text), ("text_pair", text_pair)):
-        if not _is_text(value) and not (name == "text_pair" and value is None):
-            raise ValueError(f"{name} must be a string or a list of strings, got {type(value).__name__}"
-                             + (f" of {type(value[0]).__name__}" if isinstance(value, list | tuple) and value else ""))
-    is_batch = isinstance(text, list | tuple) and (not is_split or bool(text) and isinstance(text[0], list | tuple))
-    if not is_batch:
-        return [(text, text_pair) if text_pair else text], False
-    if text_pair is None:
-        return [tuple(row) if isinstance(row, list) and not is_split else row for row in text], True
-    if isinstance(text_pair, str) or len(text_pair) != len(text):
-        count = 1 if isinstance(text_pair, str) else len(text_pair)
-        raise ValueError(f"{len(text)} texts but {count} in text_pair; give each text its own")
-    return list(zip(text, text_pair, strict=True)), True
-
-
-def _is_text(value: Any) -> bool:
-    while isinstance(value, list | tuple):
-        if not value:
-            return True
-        value = value[0]
-    return isinstance(value, str)

@@ -7,13 +7,14 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from ..known import BRIDGE_TYPES, check_activation
 from .ranges import Count, Range, Vocabulary, checked, shown
 
 if TYPE_CHECKING:
     from paddlenlp.transformers import PretrainedConfig
 
 __all__ = ["Blocks", "Epsilon", "Heads", "Inner", "Layers", "Positions", "Share", "TokenId", "Types", "Vocabulary",
-           "Width", "check_common", "check_settings_of", "check_total", "parameter_count"]
+           "Width", "check_common", "check_model", "check_multiple", "check_settings_of", "parameter_count"]
 
 Width = Annotated[int, Range(1, 16_384)]
 #: Width inside a feed-forward network.
@@ -43,6 +44,49 @@ _COMMON: dict[str, Any] = {
     "pipeline_parallel_degree": _Degree, "sep_parallel_degree": _Degree, "context_parallel_degree": _Degree,
     "problem_type": Literal["regression", "single_label_classification", "multi_label_classification"] | None,
 }  # fmt: skip
+
+
+def check_multiple(value: int, divisor: int, what: str, by: str) -> None:
+    """Refuse a value that is no multiple of another one.
+
+    Raises:
+        ValueError: it is not; the message names both settings.
+    """
+    if divisor <= 0 or value % divisor:
+        fitting = max(divisor, value // divisor * divisor) if divisor > 0 else "a positive divisor"
+        raise ValueError(f"{what}={value} is not a multiple of {by}={divisor}; try {fitting}")
+
+
+def check_model(config: PretrainedConfig) -> None:
+    """Refuse settings of a model, each allowed by itself, that do not fit together.
+
+    Raises:
+        ValueError: there are such settings; the message names them.
+    """
+    for name in ("hidden_act", "cross_hidden_act"):
+        check_activation(name, getattr(config, name))
+    check_multiple(config.hidden_size, config.num_attention_heads, "hidden_size", "num_attention_heads")
+    if config.bridge_type not in BRIDGE_TYPES:
+        raise ValueError(f"bridge_type={shown(config.bridge_type)} is unknown; use one of {', '.join(BRIDGE_TYPES)}")
+    if not 0 <= config.num_bridges <= config.num_hidden_layers:
+        raise ValueError(f"num_bridges={config.num_bridges} is not between 0 and "
+                         f"num_hidden_layers={config.num_hidden_layers}")
+    for name, tower in (("text_config", config.text_config), ("vision_config", config.vision_config)):
+        states = tower.num_hidden_layers + 1  # of the layers and of the embeddings, as in the port
+        if states < config.num_bridges:
+            raise ValueError(f"{name}.num_hidden_layers={tower.num_hidden_layers} gives {states} tower states with "
+                             f"the embeddings, less than num_bridges={config.num_bridges}: every bridge needs a "
+                             "tower state of its own")
+    if config.gated_fusion:
+        if config.num_bridges:
+            raise ValueError(f"gated_fusion and num_bridges={config.num_bridges} exclude each other; set "
+                             "num_bridges=0")
+        if min(config.text_config.num_hidden_layers, config.vision_config.num_hidden_layers) < 2:
+            raise ValueError("gated_fusion sums the blocks below the last one; each tower needs two blocks or more")
+    unknown = set(config.objectives) - {"mlm", "itm", "itc", "itm_itc"}
+    if unknown:
+        raise ValueError(f"objectives has {shown(sorted(unknown))}; use any of mlm, itm, itc, itm_itc")
+    check_total(config)
 
 
 @functools.cache

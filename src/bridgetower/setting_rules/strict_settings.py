@@ -14,7 +14,7 @@ from . import port_settings
 from .config_limits import check_common, check_settings_of
 from .ranges import shown
 
-__all__ = ["common_names", "strict"]
+__all__ = ["common_names", "model_settings", "strict", "text_settings", "tower_settings", "vision_settings"]
 
 
 @functools.cache
@@ -53,3 +53,44 @@ def strict(section: str, port_names: tuple[str, ...], translate: Callable[[dict[
         return understanding
 
     return decorate
+
+
+def tower_settings(tower: PretrainedConfig) -> dict[str, Any]:
+    """The settings of a tower that a person may write."""
+    names = [name for name in inspect.signature(type(tower).__init__).parameters if name not in ("self", "kwargs")]
+    return {name: getattr(tower, name) for name in names}
+
+
+def text_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a text tower, ours or the port's, as ours."""
+    port_settings.check_text_modes(settings)
+    return settings
+
+
+def vision_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of an image tower, ours or the port's, as ours."""
+    port_settings.check_vision_modes(settings)
+    if not any(name in settings for name in port_settings.VISION_ONLY):
+        return settings
+    return settings | port_settings.port_vision(settings)
+
+
+def model_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a model, ours or the port's, as ours; towers may be configurations already."""
+    if not port_settings.uses_port_names(settings):
+        return settings
+    towers = {name: tower for name in ("text_config", "vision_config")
+              if isinstance(tower := settings.get(name), PretrainedConfig)}
+    if not port_settings.are_ours(settings):
+        fields = port_settings.from_port(settings | {name: tower_settings(tower) for name, tower in towers.items()})
+        return settings | fields | towers
+    port_settings.check_modes(settings | dict.fromkeys(towers))
+    if "link_tower_type" in settings:
+        bridge = settings.setdefault("bridge_type", settings["link_tower_type"])
+        if bridge != settings["link_tower_type"]:
+            raise ValueError(f"bridge_type={bridge!r} and link_tower_type={settings['link_tower_type']!r} are two "
+                             "names of one setting; drop one of them")
+    if "logit_scale_init_value" in settings:
+        scale = settings["logit_scale_init_value"]
+        settings.setdefault("initial_temperature", port_settings.initial_temperature(scale))
+    return settings

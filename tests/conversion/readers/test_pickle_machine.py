@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridgetower.conversion import CheckpointError
-from bridgetower.conversion.readers.pickle_machine import Name, PickleMachine, Placeholder, is_hostile, plain
+from bridgetower.conversion.readers.pickle_machine import PickleMachine
+from bridgetower.conversion.readers.pickled_values import Name, Placeholder, is_hostile, plain
 from bridgetower.conversion.readers.tensor_pickle import BUILDERS
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from ..errors import CheckpointError
 from .mapped_file import map_file
-from .pickle_machine import Buildable, Name, PickleMachine, Placeholder
+from .pickle_machine import PickleMachine
+from .pickled_values import Buildable, Name, Placeholder
 
 __all__ = ["check_pickle"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import CheckpointError
-from .pickle_machine import Name, Placeholder, plain
+from .pickled_values import Name, Placeholder, plain
 from .tensor_pickle import NumpyArray, TorchTensor
 
 #: Where training tools keep the tensors; they may be nested. DeepSpeed uses `module`.

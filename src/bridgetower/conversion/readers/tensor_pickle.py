@@ -15,7 +15,8 @@ import numpy as np
 
 from ..errors import CheckpointError
 from .arrays import bfloat16
-from .pickle_machine import Buildable, Builder, Name, Placeholder
+from .pickle_machine import Builder
+from .pickled_values import Buildable, Name, Placeholder
 
 # Storage class to (numpy type, is bfloat16).
 STORAGE_TYPES: dict[str, tuple[str, bool]] = {

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridgetower.conversion import CheckpointError, UnknownSettingError, to_paddle
+from bridgetower.conversion.names.derived_config import derive_config
 from bridgetower.conversion.names.shapes import check_shapes
-from bridgetower.conversion.names.sizes import depth, derive_config
+from bridgetower.conversion.names.sizes import depth
 from tests.conversion.checkpoints import CASES, CLASSIFIER_TASKS, ORIGINAL, tensors
 
 
