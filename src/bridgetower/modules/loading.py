@@ -68,7 +68,8 @@ def build_undrawn(model_class: Callable[..., nn.Layer], config: Any) -> Any:
     """Build a model whose parameters have no values before `load_into` fills it.
 
     Random weights that a file replaces at once would take nine tenths of the time of loading. Classes from outside
-    this package are built as usual, as their constructors may compute with their parameters.
+    this package are built as usual, as their constructors may compute with their parameters. Paddle's `LazyGuard` holds
+    for the whole process, so no other thread should build layers meanwhile.
 
     Args:
         model_class: of the model.
