@@ -18,12 +18,7 @@ from ..experiment import DataSettings
 from ..files import folder_beside, write_json
 from ..inputs.processor import BridgeTowerProcessor
 from ..known import nearest
-from ..modules.bridges import Bridge
-from ..modules.clip_model import ImageBlock
-from ..modules.heads import Classifier, MLMHead, Pooler
-from ..modules.layers import LayerNorm, Linear
 from ..modules.loading import build_undrawn, load_into
-from ..modules.transformer import BertCrossLayer, BertLayer
 from . import onnx_files
 from .companions import find_labels, find_processor, find_tokenizer, trained_text_len
 from .manifest import FORMATS, LABELS_FILE, MANIFEST_FILE, Manifest, program_files
@@ -32,10 +27,6 @@ from .parts import Target, choose_target, make_parts, num_states
 __all__ = ["ExportOptions", "export_checkpoint"]
 
 logger = logging.getLogger(__name__)
-
-#: Layers whose forward reads no size of a tensor, so that they can be traced unchanged. Paddle rewrites the source
-#: of all other layers, once per layer, which takes a tenth of a second each time.
-_PLAIN_LAYERS = (BertLayer, BertCrossLayer, Bridge, Classifier, ImageBlock, LayerNorm, Linear, MLMHead, Pooler)
 
 
 @dataclass(frozen=True)
@@ -181,8 +172,6 @@ def _without_call_stacks() -> Iterator[None]:
 
 def _write_programs(model: Any, target: Target, folder: Path, formats: tuple[str, ...]) -> None:
     """Trace and save the parts one by one. ONNX files are made from Paddle's, which stay only if asked for."""
-    for layer in _PLAIN_LAYERS:
-        paddle.jit.not_to_static(layer.forward)
     for name, part in make_parts(model, target).items():
         part.layer.eval()
         with _without_call_stacks():

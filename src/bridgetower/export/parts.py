@@ -125,6 +125,15 @@ def choose_target(task: str | None, names: Iterable[str], architectures: Iterabl
     return task, fitting[task]
 
 
+@paddle.jit.not_to_static
+def _untranslated(function: Callable[..., Any], *inputs: Tensor) -> Any:
+    """Call a function whose Python runs unchanged while it is traced, as nothing in it depends on values of tensors.
+
+    Paddle would rewrite the source of every function and layer that is called, which took more time than the tracing.
+    """
+    return function(*inputs)
+
+
 class _TextPart(nn.Layer):
     def __init__(self, model: Any, target: Target) -> None:
         super().__init__()
@@ -133,6 +142,9 @@ class _TextPart(nn.Layer):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
         """(B, L) and (B, L) -> projected states (B, K, L, D), and vectors (B, C) where the class has them."""
+        return _untranslated(self._outputs, input_ids, attention_mask)
+
+    def _outputs(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
         base = self.model.bridgetower
         states = base.encode_text(input_ids, attention_mask)
         outputs = [paddle.stack(base.project_text(states), axis=1)]
@@ -150,6 +162,9 @@ class _ImagePart(nn.Layer):
 
     def forward(self, pixel_values: Tensor) -> list[Tensor]:
         """(M, 3, S, S) -> projected states (M, K, N, D), and vectors (M, C) where the class has them."""
+        return _untranslated(self._outputs, pixel_values)
+
+    def _outputs(self, pixel_values: Tensor) -> list[Tensor]:
         base = self.model.bridgetower
         states = base.encode_image(pixel_values)
         projected = base.project_image(states)
@@ -168,6 +183,9 @@ class _FusionPart(nn.Layer):
 
     def forward(self, text_states: Tensor, image_states: Tensor, attention_mask: Tensor) -> Tensor:
         """States (B, K, L, D) and (B, K, N, D) with the mask (B, L) -> what the head returns."""
+        return _untranslated(self._outputs, text_states, image_states, attention_mask)
+
+    def _outputs(self, text_states: Tensor, image_states: Tensor, attention_mask: Tensor) -> Tensor:
         fused = self.model.bridgetower.fuse(paddle.unbind(text_states, axis=1), paddle.unbind(image_states, axis=1),
                                             attention_mask, first_token_only=not self.text_only,
                                             text_only=self.text_only)

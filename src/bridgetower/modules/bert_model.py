@@ -8,7 +8,7 @@ from paddle import Tensor, nn
 from ..config import BridgeTowerTextConfig
 from ..kernels import add_bias
 from .attention import additive_mask
-from .layers import Dropout, LayerNorm
+from .layers import Dropout, LayerNorm, size_of
 from .recompute import run_layer
 from .transformer import BertLayer
 
@@ -28,7 +28,7 @@ class TextEmbeddings(nn.Layer):
         self.pad_token_id = config.pad_token_id
         self.positions_skip_padding = config.kind == "roberta"
 
-    def _position_ids(self, input_ids: Tensor | None, length: int) -> Tensor:
+    def _position_ids(self, input_ids: Tensor | None, length: int | Tensor) -> Tensor:
         """(B, L) -> (B, L), or (L,) if the positions are the same in every row."""
         if not self.positions_skip_padding:
             return paddle.arange(length, dtype="int64")
@@ -41,7 +41,7 @@ class TextEmbeddings(nn.Layer):
     def forward(self, input_ids: Tensor | None, inputs_embeds: Tensor | None = None) -> Tensor:
         """(B, L) int64, or embedded words (B, L, W) if there are no ids -> (B, L, W)."""
         words: Tensor = inputs_embeds if input_ids is None else self.word_embeddings(input_ids)
-        states = words + self.position_embeddings(self._position_ids(input_ids, words.shape[1]))
+        states = words + self.position_embeddings(self._position_ids(input_ids, size_of(words, 1)))
         # Every token has type 0: neither the original nor the Hugging Face port passes other types.
         states = add_bias(states, self.token_type_embeddings(paddle.zeros([], "int64")))
         return self.dropout(self.norm(states))

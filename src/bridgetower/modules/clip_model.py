@@ -8,7 +8,7 @@ from paddle import Tensor, nn
 
 from ..config import BridgeTowerVisionConfig
 from .attention import FeedForward, MultiHeadAttention
-from .layers import LayerNorm, PatchEmbedding
+from .layers import LayerNorm, PatchEmbedding, size_of
 from .recompute import run_layer
 
 __all__ = ["ImageTower"]
@@ -72,7 +72,7 @@ class ImageTower(nn.Layer):
         if pixel_values.dtype != self.patch_embedding.weight.dtype:  # float64, or weights in half precision
             pixel_values = pixel_values.astype(self.patch_embedding.weight.dtype)
         patches = self.patch_embedding(pixel_values).flatten(2).transpose([0, 2, 1])
-        tokens = self.class_embedding.expand([patches.shape[0], 1, -1]).astype(patches.dtype)
+        tokens = self.class_embedding.expand([size_of(patches, 0), 1, -1]).astype(patches.dtype)
         return self.pre_norm(paddle.concat([tokens, patches], axis=1) + positions)
 
     def _interpolated_positions(self, height: int, width: int) -> Tensor:

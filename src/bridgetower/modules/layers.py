@@ -5,12 +5,13 @@ Anything that replaces, wraps or observes layers of Paddle (LoRA, quantisation, 
 
 from __future__ import annotations
 
+import paddle
 from paddle import Tensor, nn
 from paddle.hapi.dynamic_flops import register_hooks
 
 from .. import kernels
 
-__all__ = ["Dropout", "LayerNorm", "Linear", "PatchEmbedding", "is_unmodified"]
+__all__ = ["Dropout", "LayerNorm", "Linear", "PatchEmbedding", "is_unmodified", "size_of"]
 
 _LARGEST_EPSILON = 1e-3  # of Paddle's own LayerNorm
 
@@ -63,3 +64,8 @@ def is_unmodified(layer: nn.Layer) -> bool:
 # `paddle.flops` looks layers up by their exact class and counts a LayerNorm as nothing.
 register_hooks.update({Linear: register_hooks[nn.Linear], PatchEmbedding: register_hooks[nn.Conv2D],
                        Dropout: register_hooks[nn.Dropout]})
+
+
+def size_of(x: Tensor, axis: int) -> int | Tensor:
+    """The size of an axis of a tensor of any shape; while a model is traced, a tensor of shape () that will hold it."""
+    return int(x.shape[axis]) if paddle.in_dynamic_mode() else paddle.shape(x)[axis]
