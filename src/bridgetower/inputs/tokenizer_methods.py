@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from .vocabulary import Vocabulary
 __all__ = ["TokenizerMethods"]
 
 
-class TokenizerMethods(Vocabulary):
+class TokenizerMethods(Vocabulary, ABC):
     """What a tokenizer of the port offers beside a call, for a class that can be called.
 
     Attributes:
@@ -26,10 +27,10 @@ class TokenizerMethods(Vocabulary):
     truncation_side: str
     model_input_names: list[str]
 
+    @abstractmethod
     def __call__(self, text: Any = None, text_pair: Any = None, text_target: Any = None, text_pair_target: Any = None,
                  **options: Any) -> Encoding:
-        """Encode one text or several; the class that inherits does it."""
-        raise NotImplementedError(f"{type(self).__name__} must define __call__")
+        """Encode texts: `input_ids` (B, L) and what belongs to them, see `BridgeTowerTokenizer`."""
 
     def encode(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **options: Any) -> Any:
         """The `input_ids` of one text or one pair: a list, or (1, L) with `return_tensors`."""

@@ -86,11 +86,12 @@ class BridgeTowerForImageAndTextRetrieval(BridgeTowerPretrainedModel):
         """Score pairs of texts and images.
 
         Args:
-            input_ids, attention_mask: (B, L), 1 = real token.
+            input_ids: (B, L).
+            attention_mask: (B, L), 1 = real token.
             pixel_values: (B, 3, S, S).
-            return_dict: False returns a tuple: the loss with labels, then, as in the port, each row's logits (2,).
             token_type_ids, pixel_mask, head_mask, inputs_embeds, image_embeds, output_attentions, output_hidden_states,
                 interpolate_pos_encoding: see `BridgeTowerModel.forward`.
+            return_dict: False returns a tuple: the loss with labels, then, as in the port, each row's logits (2,).
             labels: (B,), 1 = match, -100 = not counted; or (B, 2) probabilities.
 
         Returns:
