@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import threading
 from typing import Any
@@ -46,6 +47,14 @@ def test_batches_of_every_epoch() -> None:
     for _ in range(2):
         assert [batch["x"].tolist() for batch in batches] == [[0, 1], [2, 3], [4]]
     assert len(batches) == 3 and len(batches.dataset) == 5 and batches.dataset.name == "numbers"
+
+
+def test_a_heap_stays_as_the_caller_left_it() -> None:
+    """A program that has taken its imports out of garbage collection does not pay for them after an epoch."""
+    gc.freeze()
+    held = gc.get_freeze_count()
+    assert len(list(loader(Numbers(5)))) == 3
+    assert gc.get_freeze_count() > 0.9 * held and gc.isenabled()
 
 
 def test_batches_for_a_gpu_are_pinned_and_copied_ahead() -> None:

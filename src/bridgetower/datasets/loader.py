@@ -7,6 +7,7 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sized
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -98,6 +99,17 @@ def _end_workers(batches: Any) -> None:
             worker.kill()
 
 
+def _begin_worker(parent: int, _: int) -> None:
+    """Prepare a loader process.
+
+    The garbage of its parent is not its to collect: Paddle's readers in it would wait here for threads that a fork
+    leaves behind. Paddle's own watch over the parent does not see its end while a worker waits for work.
+    """
+    gc.freeze()
+    gc.enable()
+    die_with_parent(parent)
+
+
 class CarefulLoader(DataLoader):
     """A DataLoader that raises what the dataset or the collator raises.
 
@@ -111,20 +123,18 @@ class CarefulLoader(DataLoader):
         if not num_workers:
             collate, relay = collate_fn, self._relay
             dataset, collate_fn = _Relayed(dataset, relay), lambda samples: relay.call(collate, samples)
-        parent = os.getpid()
-        # Paddle's own watch over the parent does not see its end while a worker waits for work.
         super().__init__(dataset, batch_sampler=batch_sampler, collate_fn=collate_fn, num_workers=num_workers,
-                         worker_init_fn=lambda _: die_with_parent(parent))
+                         worker_init_fn=partial(_begin_worker, os.getpid()))
 
     def __iter__(self) -> Iterator[Any]:
         with _Watch(self.dataset) as watch:
-            # The garbage of this process is not the workers' to collect: Paddle's readers in it would wait there for
-            # threads that a fork leaves behind.
-            gc.freeze()
+            collects = gc.isenabled()
+            gc.disable()  # until a worker has put aside what it inherits (_begin_worker)
             try:
                 batches = super().__iter__()
             finally:
-                gc.unfreeze()
+                if collects:
+                    gc.enable()
             thread: threading.Thread | None = getattr(batches, "_thread", None)
             try:
                 yield from batches
