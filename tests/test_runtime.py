@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import subprocess
@@ -100,6 +101,28 @@ def test_console_of_a_process() -> None:
                           env=environment)
     assert done.stdout == "" and len(done.stderr.splitlines()) == 1
     assert done.stderr.rstrip().endswith("INFO PaddleNLP: news")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_is_not_looked_for_meanwhile(enabled: bool) -> None:
+    """Whatever happens then, it is looked for afterwards if it was before."""
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with pytest.raises(ImportError), runtime.paused_collection():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+
+
+@pytest.mark.slow
+def test_imports_of_a_program_stay_out_of_collections() -> None:
+    code = ("import gc\nfrom bridgetower.runtime import import_paddle; import_paddle()\n"
+            "print(gc.get_freeze_count() > 100_000, gc.isenabled(), len(gc.get_objects()) < 10_000)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=True)
+    assert done.stdout == "True True True\n"
 
 
 LEAVING = """

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .runtime import paused_collection
+
 __all__ = ["lazy_exports"]
 
 
@@ -21,7 +23,8 @@ def lazy_exports(package: str, exports: Mapping[str, str]) -> tuple[list[str], C
     def load(name: str) -> Any:
         if name not in exports:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f".{exports[name]}", package), name)
+        with paused_collection():
+            return getattr(importlib.import_module(f".{exports[name]}", package), name)
 
     def names() -> list[str]:
         return sorted({*vars(sys.modules[package]), *exports})

@@ -57,13 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def quiet() -> None:
     """Make Paddle fast on a CPU, and let it and PaddleNLP say only what a user should know."""
     os.environ.setdefault("GLOG_minloglevel", "2")
-    from ..runtime import log_to_console, shorten_paddlenlp_log, tune_cpu
+    from ..runtime import import_paddle, log_to_console
 
     log_to_console()
     for handler in logging.getLogger().handlers:
         handler.setLevel(logging.WARNING)
-    tune_cpu()
-    shorten_paddlenlp_log()
+    import_paddle()
     import paddle
 
     paddle.disable_signal_handler()  # it prints a page about a signal that is no error

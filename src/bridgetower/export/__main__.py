@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..exits import guarded
-from ..runtime import interrupted_by_signals, log_to_console, shorten_paddlenlp_log, tune_cpu
+from ..runtime import import_paddle, interrupted_by_signals, log_to_console
 from ..setting_rules.ranges import ImageSide, argument
 from .manifest import FORMATS
 
@@ -59,8 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     log_to_console()
     os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle warns about its own operators while it traces them
-    tune_cpu()
-    shorten_paddlenlp_log()
+    import_paddle()
     import paddle
 
     from .exporter import ExportOptions, export_checkpoint

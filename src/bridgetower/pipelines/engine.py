@@ -14,6 +14,7 @@ import numpy as np
 from ..inputs.processor import BridgeTowerImageProcessor
 from ..inputs.tokenizer import BridgeTowerTokenizer
 from ..known import Device, EngineName, Precision
+from ..runtime import paused_collection
 
 __all__ = ["Engine", "Features", "open_engine", "open_engines"]
 
@@ -103,7 +104,8 @@ def open_engine(source: str | Path, task: str, device: Device = "auto", engine: 
 
         return ExportedEngine(Path(source).expanduser(), task, device, engine, precision)
     _check_checkpoint_options(source, engine, precision)
-    from .model_engine import open_model
+    with paused_collection():
+        from .model_engine import open_model
 
     return open_model(source, task, device)
 
@@ -117,7 +119,8 @@ def open_engines(source: str | Path, device: Device = "auto", engine: EngineName
         exported = ExportedEngine(Path(source).expanduser(), "feature-extraction", device, engine, precision)
         return dict.fromkeys(exported.tasks, exported)
     _check_checkpoint_options(source, engine, precision)
-    from .model_engine import open_models
+    with paused_collection():
+        from .model_engine import open_models
 
     return dict(open_models(source, device))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exits import guarded
 from ..files import locked_folder, named_when_full, write_json
-from ..runtime import die_with_launcher, exit_together, log_to_console, shorten_paddlenlp_log, tune_cpu
+from ..runtime import die_with_launcher, exit_together, import_paddle, log_to_console
 from .flags import short_help
 
 if TYPE_CHECKING:
@@ -128,8 +128,7 @@ def main(argv: list[str] | None = None) -> int:
         print(short_help())
         return 0
     log_to_console()
-    tune_cpu()
-    shorten_paddlenlp_log()
+    import_paddle()
     from ..experiment import SettingsError
 
     runs: list[Callable[[], int]] = []
