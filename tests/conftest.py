@@ -38,10 +38,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return 0 if all(".py" in argument for argument in config.args) else None
 
 
+gc.disable()  # the imports of a whole suite make no garbage to speak of, and looking for it took a second and a half
+
+
 def pytest_collection_finish() -> None:
     """Leave what the imports made out of garbage collection, which Paddle starts for each frame that it translates."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 def pytest_sessionfinish() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,12 @@ CLASSIFIER_TASKS = {"vqa": "vqa", "nlvr2": "nlvr2"}
 
 
 def tensors(case: str, seed: int = 0) -> dict[str, np.ndarray]:
-    """Random tensors with the source names of a case."""
+    """Random tensors with the source names of a case; not to be written to."""
+    return dict(_drawn(case, seed))
+
+
+@cache
+def _drawn(case: str, seed: int) -> dict[str, np.ndarray]:
     draw = np.random.default_rng(seed)
     result = {}
     for template, (shape, layers, *dtype) in CASES[case]["tensors"].items():
@@ -26,6 +32,7 @@ def tensors(case: str, seed: int = 0) -> dict[str, np.ndarray]:
             else:
                 centre = name.endswith("weight") and len(shape) == 1  # of LayerNorms; others would hide differences
                 result[name] = np.asarray(centre + draw.standard_normal(shape) * 0.05, np.float32)
+            result[name].flags.writeable = False
     return result
 
 
