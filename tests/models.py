@@ -9,6 +9,7 @@ import paddle
 
 from bridgetower import BridgeTowerConfig
 from bridgetower.modules import BridgeTowerPretrainedModel
+from bridgetower.modules.loading import build_undrawn
 
 ROWS, LENGTH, SIZE, WORDS = 3, 6, 32, 40
 
@@ -27,10 +28,15 @@ def small_config(**changes: Any) -> BridgeTowerConfig:
 
 def small_model(model_class: type[BridgeTowerPretrainedModel], **changes: Any) -> Any:
     """A model whose parameters are all random, so that every one of them matters to the output."""
-    paddle.seed(0)
-    model = model_class(small_config(**changes))
+    model = build_undrawn(model_class, small_config(**changes))
+    draw = np.random.default_rng(0)
     for parameter in model.parameters():
-        parameter.set_value(parameter + 0.1 * paddle.randn(parameter.shape))
+        value = np.float32(0.1) * draw.standard_normal(parameter.shape, np.float32)
+        if parameter.ndim < 2:  # around what a norm, a bias or a temperature begins with
+            parameter.initialize()
+            value += parameter.numpy()
+        parameter.set_value(np.asarray(value))
+    paddle.seed(0)  # for what a test draws then
     model.eval()
     return model
 
