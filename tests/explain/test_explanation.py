@@ -199,6 +199,7 @@ def test_the_picture_is_what_the_model_sees(vqa: Any, tmp_path: Path) -> None:
     assert abs(shown[100:-100, 100:-100].astype(int) - (250, 0, 0)).max() <= 1
 
 
+@pytest.mark.slow
 def test_figure(vqa: Any, pictures: list[Path], tmp_path: Path) -> None:
     long = "is it $a$ very red square and not a blue one?"
     found = explain(vqa, str(pictures[0]), long)

@@ -79,6 +79,7 @@ def signal_at(monkeypatch: pytest.MonkeyPatch, steps: set[int], number: int = si
     monkeypatch.setattr(Preemption, "on_step_end", on_step_end)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_the_same_command_goes_on(run: Any, whole: Path, tmp_path: Path,
                                                      monkeypatch: pytest.MonkeyPatch, number: int) -> None:
@@ -126,6 +127,7 @@ def test_one_run_at_a_time(run: Any, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert f"train.py: error: {tmp_path / 'out'} is being written by process {os.getpid()}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_another_total_batch_counts_samples(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """36 questions an epoch: 5 updates of 8, 9 of 4; step 6 is one epoch and 8 samples, which is step 11."""
     saving = ("--save_strategy", "steps", "--save_steps", "6")

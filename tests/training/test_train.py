@@ -70,9 +70,8 @@ def answers(output: Path) -> list[dict[str, Any]]:
     return json.loads((output / "vqa_submit.json").read_text())
 
 
-@pytest.mark.parametrize("objectives", [
-    pytest.param(["mlm", "itm"], marks=pytest.mark.slow), ["mlm", "itm", "itc"],
-    pytest.param(["mlm", "itm_itc"], marks=pytest.mark.slow)], ids="+".join)
+@pytest.mark.slow
+@pytest.mark.parametrize("objectives", [["mlm", "itm"], ["mlm", "itm", "itc"], ["mlm", "itm_itc"]], ids="+".join)
 def test_pretraining_learns(experiment: Any, tmp_path: Path, objectives: list[str]) -> None:
     config = experiment({"name": "pretrain", "objectives": objectives}, num_train_epochs=6)
     assert run(config, tmp_path / "out", "--do_train", "--do_eval", "--evaluation_strategy", "epoch") == 0
