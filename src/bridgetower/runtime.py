@@ -64,10 +64,10 @@ def shorten_paddlenlp_log() -> None:
 
 @contextmanager
 def paused_collection() -> Iterator[None]:
-    """Pause garbage collection while something large is imported.
+    """Pause garbage collection, for instance during large imports.
 
-    The imports of Paddle and PaddleNLP make several hundred thousand objects and hardly any garbage; looking for it
-    took a quarter of their time.
+    Those of Paddle and PaddleNLP make several hundred thousand objects and hardly any garbage; looking for it took a
+    quarter of their time.
     """
     enabled = gc.isenabled()
     gc.disable()

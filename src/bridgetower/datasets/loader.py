@@ -13,7 +13,7 @@ from typing import Any
 
 from paddle.io import DataLoader
 
-from ..runtime import die_with_parent
+from ..runtime import die_with_parent, paused_collection
 
 __all__ = ["CarefulLoader"]
 
@@ -128,13 +128,8 @@ class CarefulLoader(DataLoader):
 
     def __iter__(self) -> Iterator[Any]:
         with _Watch(self.dataset) as watch:
-            collects = gc.isenabled()
-            gc.disable()  # until a worker has put aside what it inherits (_begin_worker)
-            try:
+            with paused_collection():  # until a worker has put aside what it inherits (_begin_worker)
                 batches = super().__iter__()
-            finally:
-                if collects:
-                    gc.enable()
             thread: threading.Thread | None = getattr(batches, "_thread", None)
             try:
                 yield from batches
