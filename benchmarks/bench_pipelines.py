@@ -7,7 +7,8 @@ user writes: ours `pipeline("image-text-matching", folder)`, the peer's a loop o
 of transformers, and the port with fused attention (see hf_peer.py) under torch.inference_mode. *prepared* gives both
 models batches that are tensors already, which is the most that a loop around them could reach. *five texts* asks five
 sentences of each of a fourth of the pictures, again from files: the pipeline passes a picture once through its tower.
-Float32, random weights of base width, loaded from one folder; the scores are compared.
+*as shipped* are these loops with the port as transformers has it, without fused attention. Float32, random weights of
+base width, loaded from one folder; the scores are compared.
 
 The rows of engines are *from files* with the folder that export.py writes, in every engine and precision that can run
 here. In bfloat16 the loop runs under autocast; int8 is compared with float32.
@@ -102,15 +103,17 @@ def ours(threads: int, folder: Path, batch_size: int, rows: Rows) -> dict[str, C
 
     exported = {case: pipeline("image-text-matching", folder / "static", "cpu", engine=engine, precision=precision,
                                batch_size=batch_size, progress=False) for case, (engine, precision) in rows.items()}
-    return {"from files": lambda: from_files(pipe, inputs), "prepared": prepared,
-            "five texts": lambda: from_files(pipe, _five_texts(folder)),
+    one = partial(from_files, pipe, inputs)
+    five = partial(from_files, pipe, _five_texts(folder))
+    return {"from files": one, "prepared": prepared, "five texts": five,
+            "from files, as shipped": one, "five texts, as shipped": five,
             **{case: partial(from_files, each, inputs) for case, each in exported.items()}}
 
 
 def peer(threads: int, folder: Path, batch_size: int, rows: Rows) -> dict[str, Callable[[], np.ndarray]]:
     """The loop that a user of transformers writes, and its model on tensors."""
     import torch
-    from hf_peer import bfloat16, load
+    from hf_peer import as_shipped, bfloat16, load
     from transformers import BridgeTowerProcessor
 
     model = load(folder, "BridgeTowerForImageAndTextRetrieval", threads)
@@ -131,8 +134,9 @@ def peer(threads: int, folder: Path, batch_size: int, rows: Rows) -> dict[str, C
 
     batches = [encode(inputs[start:start + batch_size]) for start in range(0, len(inputs), batch_size)]
     exact = partial(from_files, inputs)
-    return {"from files": exact, "prepared": lambda: np.concatenate(list(map(scores, batches))),
-            "five texts": lambda: from_files(_five_texts(folder)),
+    five = partial(from_files, _five_texts(folder))
+    return {"from files": exact, "prepared": lambda: np.concatenate(list(map(scores, batches))), "five texts": five,
+            "from files, as shipped": as_shipped(exact), "five texts, as shipped": as_shipped(five),
             **{case: bfloat16(exact) if precision == "bfloat16" else exact
                for case, (_, precision) in rows.items()}}
 
@@ -149,7 +153,8 @@ def main() -> None:
         write_inputs(folder, args.pictures, args.depth)
         export(folder, "itm", folder / "static")
         rows = engine_rows("exported", folder / "static", args.threads)
-        tolerance = dict.fromkeys(("from files", "prepared", "five texts"), TOLERANCE)
+        cases = "from files", "prepared", "five texts", "from files, as shipped", "five texts, as shipped"
+        tolerance = dict.fromkeys(cases, TOLERANCE)
         tolerance |= {case: max(TOLERANCE, value) for case, value in tolerances(rows).items()}
         comparisons = compare(ours, peer, args, tolerance=tolerance, folder=folder, batch_size=args.batch_size,
                               rows=rows)

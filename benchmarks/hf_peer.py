@@ -18,7 +18,9 @@ import torch.nn.functional as F
 import transformers
 from transformers.models.bridgetower import modeling_bridgetower as port
 
-__all__ = ["PortForPreTraining", "bfloat16", "compiled", "fastest", "load", "make_checkpoint"]
+__all__ = ["PortForPreTraining", "as_shipped", "bfloat16", "compiled", "fastest", "load", "make_checkpoint"]
+
+_SHIPPED_ATTENTION = port.BridgeTowerSelfAttention.forward
 
 
 class PortForPreTraining(port.BridgeTowerPreTrainedModel):
@@ -79,6 +81,19 @@ def load(folder: Path, name: str, threads: int) -> Any:
 def compiled(model: Any) -> Any:
     """The model through `torch.compile`."""
     return torch.compile(model, dynamic=False)
+
+
+def as_shipped(function: Callable[[], Any]) -> Callable[[], Any]:
+    """The function with the attention that transformers ships."""
+
+    def run() -> Any:
+        port.BridgeTowerSelfAttention.forward = _SHIPPED_ATTENTION
+        try:
+            return function()
+        finally:
+            port.BridgeTowerSelfAttention.forward = _attention
+
+    return run
 
 
 def bfloat16(function: Callable[[], Any]) -> Callable[[], Any]:
