@@ -14,9 +14,13 @@ import argparse
 import statistics
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bridgetower.cli.command_line import quiet
 from bridgetower.preparation.easy_vqa import captions, data_folder, determined, load_questions
-from bridgetower.serving.served_model import ServedModel
+
+if TYPE_CHECKING:
+    from bridgetower.serving.served_model import ServedModel
 
 
 def known_pictures() -> dict[str, tuple[str | None, str | None]]:
@@ -53,6 +57,9 @@ def main() -> None:
     parser.add_argument("index", type=Path, help="its index")
     parser.add_argument("--rerank", type=int, default=100, help="pictures to order anew for each query (100)")
     args = parser.parse_args()
+    quiet()  # before anything imports Paddle
+    from bridgetower.serving.served_model import ServedModel
+
     model = ServedModel(args.model, args.index, "cpu", 64)
     print("| ranked by | recall of right pictures | right among the first ten | queries |\n| --- | --- | --- | --- |")
     for name, rerank in (("similarity", 0), (f"similarity, the first {args.rerank} by matching", args.rerank)):
