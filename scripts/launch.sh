@@ -36,7 +36,7 @@ if [ -z "${PYTHON:-}" ]; then
     if [ -x "$root/.venv/bin/python" ]; then PYTHON=$root/.venv/bin/python; fi
 fi
 export PYTHONPATH="$root/src${PYTHONPATH:+:$PYTHONPATH}"
-# Large pages for large buffers: a training step on a CPU takes a fifth less time (docs/benchmarks.md).
+# Large pages for large buffers: a training step on a CPU takes a fifth less time (docs/benchmarks-log.md).
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
 find_devices() { # sets $devices: the visible GPUs of this host, or cpu

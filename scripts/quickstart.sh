@@ -24,7 +24,7 @@ say "easy-VQA: questions, captions and images into arrow files"
 # Two processes use two cores better than two threads of one process do; the total batch is the same.
 processes=$(($(nproc) > 1 ? 2 : 1))
 export PADDLE_DISTRI_BACKEND=gloo
-# Large pages for large buffers: a training step on a CPU takes a fifth less time (docs/benchmarks.md).
+# Large pages for large buffers: a training step on a CPU takes a fifth less time (docs/benchmarks-log.md).
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
 run() { # run CONFIG OUTPUT [train.py argument...]

@@ -1,6 +1,6 @@
 """Settings that make Paddle fast on a CPU; to be applied before Paddle is imported.
 
-Measured on a two-core AMD machine with AVX-512 and paddlepaddle 3.3.1 (see docs/benchmarks.md): Paddle runs one
+Measured on a two-core AMD machine with AVX-512 and paddlepaddle 3.3.1 (see docs/benchmarks-log.md): Paddle runs one
 thread by default, glibc returns every large buffer to the system, and the bundled MKL of 2019 picks a slow path on
 AMD processors. On an Intel machine MKL's idle threads kept others from running. A GPU build of
 Paddle keeps its threads and strides, and what the user has set stays.
