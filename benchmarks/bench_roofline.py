@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from bench_pretrain import LEARNING_RATE, WEIGHT_DECAY, training_batch
-from side_by_side import arguments, machine, random_pairs
+from side_by_side import arguments, least_seconds, machine, random_pairs
 
 #: Side of the square matrices whose product gives the rate.
 SIDE = 3072
@@ -59,24 +59,13 @@ class Operator(NamedTuple):
         return 0
 
 
-def seconds(function: Callable[[], Any], rounds: int) -> float:
-    """The least time of so many calls, after one to warm up."""
-    function()
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
 def torch_rate(precision: str, threads: int, rounds: int) -> float:
     """Additions and multiplications per second in PyTorch's product of two large matrices."""
     import torch
 
     torch.set_num_threads(threads)
     square = torch.ones(SIDE, SIDE, dtype=getattr(torch, precision))
-    return 2 * SIDE ** 3 / seconds(lambda: square @ square, rounds)
+    return 2 * SIDE ** 3 / least_seconds(lambda: square @ square, rounds)
 
 
 class Machine:
@@ -87,13 +76,17 @@ class Machine:
 
         self._pool, self._threads, self._rounds = ThreadPoolExecutor(threads), threads, rounds
         square = paddle.ones([SIDE, SIDE])
-        self.rate = 2 * SIDE ** 3 / seconds(lambda: square.matmul(square), rounds)
+        self.rate = 2 * SIDE ** 3 / least_seconds(lambda: square.matmul(square), rounds)
         self.copy = cache(self._copy)
 
     def _copy(self, size: int) -> float:
         """Seconds to move so many bytes: half are read, half are written, each thread its share."""
         parts = [np.ones((2, size // (8 * self._threads)), np.float32) for _ in range(self._threads)]
-        return seconds(lambda: list(self._pool.map(lambda part: np.copyto(part[0], part[1]), parts)), self._rounds)
+
+        def copy() -> None:
+            list(self._pool.map(lambda part: np.copyto(part[0], part[1]), parts))
+
+        return least_seconds(copy, self._rounds)
 
     def bound(self, products: float, size: int) -> float:
         """The least seconds for these products and bytes."""
@@ -161,7 +154,7 @@ def measured(operator: Operator, rounds: int, with_gradient: bool) -> tuple[floa
 
     size = 4 * (sum(each.size for each in tensors) + gradient.size)
     learnt = 4 * sum(each.size for each in tensors if not each.stop_gradient)
-    return seconds(once, rounds), size + (size + learnt if with_gradient else 0)
+    return least_seconds(once, rounds), size + (size + learnt if with_gradient else 0)
 
 
 class Row(NamedTuple):
@@ -199,8 +192,8 @@ def training_step(hardware: Machine, rounds: int) -> tuple[Counter[Operator], fl
         updates.append(time.perf_counter() - start)
         optimizer.clear_grad(set_to_zero=False)
 
-    step()  # gets its memory from the system, as does the one that `seconds` adds
-    whole = seconds(step, rounds)
+    step()  # gets its memory from the system, as does the one that `least_seconds` adds
+    whole = least_seconds(step, rounds)
     size = 4 * ADAMW_ARRAYS * sum(each.size for each in model.parameters())
     return counts, whole, {"AdamW": Row(1, 0, size, hardware.bound(0, size), min(updates))}
 
@@ -216,7 +209,7 @@ def forward_pass(threads: int, rounds: int) -> tuple[Counter[Operator], float]:
     batch = {name: paddle.to_tensor(value) for name, value in random_pairs().items()}
     model.eval()
     with paddle.no_grad():
-        whole = seconds(lambda: model(**batch).logits.numpy(), rounds)
+        whole = least_seconds(lambda: model(**batch).logits.numpy(), rounds)
         set_cpu_threads(1)
         counts = recorded(model, lambda: model(**batch))
     return counts, whole

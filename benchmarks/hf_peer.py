@@ -8,7 +8,6 @@ of itself. Nothing here is imported by a process that measures ours.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import transformers
+from side_by_side import least_seconds
 from transformers.models.bridgetower import modeling_bridgetower as port
 
 __all__ = ["PortForPreTraining", "as_shipped", "bfloat16", "compiled", "fastest", "load", "make_checkpoint"]
@@ -108,14 +108,7 @@ def bfloat16(function: Callable[[], Any]) -> Callable[[], Any]:
 
 def fastest(candidates: Mapping[str, Callable[[], Any]]) -> Callable[[], Any]:
     """The fastest of several ways to compute the same: the least of two runs of each counts, after one to warm up."""
-    seconds = {}
-    for name, function in candidates.items():
-        runs = []
-        for _ in range(3):
-            start = time.perf_counter()
-            function()
-            runs.append(time.perf_counter() - start)
-        seconds[name] = min(runs[1:])
+    seconds = {name: least_seconds(function, rounds=2) for name, function in candidates.items()}
     best = min(seconds, key=seconds.__getitem__)
     print("PyTorch:", ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items()), f"-> {best}",
           file=sys.stderr)

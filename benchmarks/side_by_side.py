@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Build", "Cases", "Comparison", "arguments", "compare", "peak_memory", "random_pairs", "report"]
+__all__ = ["Build", "Cases", "Comparison", "arguments", "compare", "least_seconds", "machine", "peak_memory",
+           "random_pairs", "report"]
 
 #: What runs when a case is timed; may return arrays, which the two sides must agree on.
 Cases = Mapping[str, Callable[[], Any]]
@@ -31,6 +32,17 @@ Cases = Mapping[str, Callable[[], Any]]
 Build = Callable[..., Cases]
 #: OpenMP threads spin for a fifth of a second after their work before they sleep.
 SECONDS_TO_REST = 0.3
+
+
+def least_seconds(function: Callable[[], Any], rounds: int) -> float:
+    """The least time of so many calls, after one to warm up."""
+    function()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 @dataclass(frozen=True)
