@@ -88,13 +88,13 @@ def answer(folder: str, asked: np.ndarray, exact: bool) -> dict[str, Any]:
     from bridgetower.search.picture_index import PictureIndex
 
     index = PictureIndex.existing(folder)
-    index.nearest(asked[0], _TOP, exact)
+    index.nearest(asked[:1], _TOP, exact)
     found, milliseconds = [], []
-    for query in asked:
+    for number in range(len(asked)):
         start = time.perf_counter()
-        nearest = index.nearest(query, _TOP, exact)
+        (nearest,) = index.nearest(asked[number:number + 1], _TOP, exact)
         milliseconds.append(1000 * (time.perf_counter() - start))
-        found.append([int(image[1:-4]) for image, _ in nearest])
+        found.append([int(image[1:-4]) for image, *_ in nearest])
     return {"found": found, "milliseconds": milliseconds, "memory": _peak()}
 
 

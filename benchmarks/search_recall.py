@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from bridgetower.cli.command_line import quiet
 from bridgetower.preparation.easy_vqa import captions, data_folder, determined, load_questions
+from bridgetower.search.searching import Query
 
 if TYPE_CHECKING:
     from bridgetower.serving.served_model import ServedModel
@@ -43,7 +44,7 @@ def measure(model: ServedModel, rerank: int) -> tuple[float, float, int]:
     recalls, tens = [], []
     for pair in pairs_of(shown):
         right = {path for path, other in shown.items() if other == pair}
-        (found,) = model.search([(captions(*pair)[0], None, len(model.index or ()), rerank)])
+        (found,) = model.search([Query(captions(*pair)[0], top=len(model.index or ()), rerank=rerank)])
         ranked = [one.image for one in found if None not in shown.get(one.image, ())]
         recalls.append(len(right & set(ranked[:len(right)])) / len(right))
         tens.append(len(right & set(ranked[:10])) / min(10, len(right)))

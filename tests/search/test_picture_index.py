@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from PIL import Image
 
 from bridgetower.search.indexing import Changes, index_files, index_vectors
 from bridgetower.search.picture_index import Entry, PictureIndex
-from bridgetower.search.searching import search
+from bridgetower.search.searching import Found, Query, search
 from bridgetower.search.vector_files import Made, write_vectors
 
 WORDS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "grey": (1, 1, 1)}
@@ -32,6 +33,8 @@ class Colours:
         self.fail_after = fail_after
 
     def __call__(self, image: Any = None, text: Any = None) -> Any:
+        if isinstance(text, list):
+            return [self(text=one) for one in text]
         if image is None:
             return self._unit(np.array(WORDS[text], float))
         if isinstance(image, str):
@@ -58,6 +61,11 @@ def paint(path: Path, colour: Sequence[int]) -> str:
     return str(path)
 
 
+def first(index: PictureIndex, *query: Any, top: int = 10) -> list[Found]:
+    """What an index has for one query."""
+    return search(index, Colours(), [Query(*query, top=top)])[0]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     draw = np.random.default_rng(0)
@@ -78,18 +86,30 @@ def test_search(folder: Path, tmp_path: Path) -> None:
     index, embed = PictureIndex(tmp_path / "index"), Colours()
     assert str(update(index, folder, embed)) == "14 added" and len(index) == 14
     index = PictureIndex.existing(tmp_path / "index")
-    (best, second) = search(index, embed, "red", top=2)
+    best, second = first(index, "red", top=2)
     assert best.image == str(folder / "deep" / "red.png") and best.similarity > second.similarity
     assert best.similarity == pytest.approx(float(embed(best.image) @ embed(text="red")), abs=1e-5)
-    everything = search(index, embed, "red", top=99)
+    assert best.sha256 == hashlib.sha256(Path(best.image).read_bytes()).hexdigest()
     vectors = {str(path): embed(str(path)) for path in folder.rglob("*.png")}
     expected = sorted(vectors, key=lambda path: -float(vectors[path] @ embed(text="red")))
-    assert [found.image for found in everything] == expected
+    assert [found.image for found in first(index, "red", top=99)] == expected
     blue = str(folder / "deep" / "blue.png")
-    assert search(index, embed, image=blue, top=1)[0].similarity == pytest.approx(1, abs=1e-5)
-    purple = search(index, embed, "red", blue, top=3)
+    assert first(index, None, blue, top=1)[0].similarity == pytest.approx(1, abs=1e-5)
     query = embed(text="red") + embed(blue)
-    assert purple[0].image == max(vectors, key=lambda path: float(vectors[path] @ query))
+    assert first(index, "red", blue, top=3)[0].image == max(vectors, key=lambda path: float(vectors[path] @ query))
+
+
+def test_many_queries_at_once_are_answered_as_one_by_one(folder: Path, tmp_path: Path) -> None:
+    index = PictureIndex(tmp_path / "index")
+    update(index, folder, Colours())
+    blue = str(folder / "deep" / "blue.png")
+    queries = [Query("red", top=3), Query(None, blue, top=2), Query("green", blue), Query(" red ", top=99)]
+    together = search(index, Colours(), queries)
+    assert [len(found) for found in together] == [3, 2, 10, 14]
+    for query, found in zip(queries, together, strict=True):
+        (alone,) = search(index, Colours(), [query])
+        assert [one.image for one in found] == [one.image for one in alone]
+        assert [one.similarity for one in found] == pytest.approx([one.similarity for one in alone], abs=1e-6)
 
 
 def test_rerank(folder: Path, tmp_path: Path) -> None:
@@ -101,16 +121,20 @@ def test_rerank(folder: Path, tmp_path: Path) -> None:
         asked.extend(images)
         return [None, *map(float, range(len(images) - 1))]
 
-    plain = [found.image for found in search(index, embed, "red", top=6)]
-    found = search(index, embed, "red", top=5, rerank=4, match=match)
-    assert asked == plain[:4]
+    plain = [found.image for found in first(index, "red", top=6)]
+    found, others = search(index, embed, [Query("red", top=5, rerank=4), Query("red", top=6)], match)
+    assert asked == plain[:4] and [one.image for one in others] == plain
     assert [one.image for one in found] == [plain[3], plain[2], plain[1], plain[4]]
     assert [one.score for one in found] == [2, 1, 0, None]
-    for text, matcher, message in (("red", None, "no matching head"), (None, match, "give words too")):
-        with pytest.raises(ValueError, match=message):
-            search(index, embed, text, None if text else str(folder / "deep" / "red.png"), rerank=4, match=matcher)
-    with pytest.raises(ValueError, match="nothing to search for"):
-        search(index, embed)
+    with pytest.raises(ValueError, match="matching head"):
+        search(index, embed, [Query("red", rerank=4)])
+
+
+@pytest.mark.parametrize(("query", "message"), [({}, "nothing to search for"), ({"text": " "}, "nothing to search for"),
+                                                ({"image": "a.png", "rerank": 4}, "give words too")])
+def test_queries_that_cannot_be_answered(query: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Query(**query)
 
 
 def test_only_what_changed_is_embedded(folder: Path, tmp_path: Path) -> None:
@@ -133,7 +157,7 @@ def test_only_what_changed_is_embedded(folder: Path, tmp_path: Path) -> None:
     update(fresh, folder, Colours())
     assert set(index.entries()) == set(fresh.entries())
     for word in WORDS:
-        found, expected = search(index, Colours(), word, top=99), search(fresh, Colours(), word, top=99)
+        found, expected = first(index, word, top=99), first(fresh, word, top=99)
         assert {one.image: round(one.similarity, 5) for one in found} == {
             one.image: round(one.similarity, 5) for one in expected}
 
@@ -145,7 +169,7 @@ def test_contents_that_change_places(folder: Path, tmp_path: Path) -> None:
     shutil.copy(folder / "deep" / "red.png", folder / "it's 0.png")
     paint(folder / "deep" / "red.png", (7, 8, 9))
     update(PictureIndex(tmp_path / "index"), folder, Colours())
-    assert search(PictureIndex.existing(tmp_path / "index"), Colours(), "red", top=1)[0].image.endswith("it's 0.png")
+    assert first(PictureIndex.existing(tmp_path / "index"), "red", top=1)[0].image.endswith("it's 0.png")
 
 
 def test_an_interrupted_update_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +195,7 @@ def test_a_killed_process_loses_nothing(moment: str, stored: int, folder: Path, 
     assert len(embed.seen) == 14 - stored
     index = PictureIndex.existing(place)
     assert len(index) == 14 == len({entry.image for entry in index.entries()})
-    assert search(index, Colours(), "red", top=1)[0].image.endswith("red.png")
+    assert first(index, "red", top=1)[0].image.endswith("red.png")
 
 
 def test_pictures_elsewhere_stay(folder: Path, tmp_path: Path) -> None:
@@ -232,12 +256,11 @@ def test_grouped_vectors(tmp_path: Path) -> None:
             index.upsert(entries[some], vectors[some], made, "walk")
             index.finish(approximate_above=1000)
     assert index._is_grouped() and len(index) == 2000
-    found = 0
-    for number in range(0, 2000, 40):
-        exact = {image for image, _ in index.nearest(vectors[number], 10, exact=True)}
-        assert exact == {f"/{row}.png" for row in np.argsort(-(vectors @ vectors[number]))[:10]}
-        found += len(exact & {image for image, _ in index.nearest(vectors[number], 10)})
-    assert found >= 0.95 * 500
+    asked = vectors[::40]
+    right = [{f"/{row}.png" for row in np.argsort(-(vectors @ vector))[:10]} for vector in asked]
+    assert [{one.image for one in near} for near in index.nearest(asked, 10, exact=True)] == right
+    found = [{one.image for one in near} for near in index.nearest(asked, 10)]
+    assert sum(len(some & expected) for some, expected in zip(found, right, strict=True)) >= 0.95 * 500
 
 
 class TestVectorFiles:
@@ -262,7 +285,7 @@ class TestVectorFiles:
             assert str(index_vectors(index, files, MADE, "colours")) == "14 added"
         with index.writing():
             assert str(index_vectors(index, files[:1], MADE, "colours")) == "7 changed"
-        assert search(index, Colours(), "red", top=1)[0].image.endswith("deep/red.png")
+        assert first(index, "red", top=1)[0].image.endswith("deep/red.png")
         embed = Colours()  # the folder itself then only looks at the contents
         assert str(update(PictureIndex(tmp_path / "index"), folder, embed)) == "14 same content" and not embed.seen
 

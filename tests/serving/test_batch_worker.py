@@ -64,15 +64,15 @@ def test_the_queue_is_bounded(held: Held) -> None:
     worker.stop()
 
 
-def test_errors_reach_their_batch_alone(held: Held) -> None:
-    worker = BatchWorker(2, 10)
+def test_an_error_reaches_the_one_who_caused_it(held: Held) -> None:
+    worker = BatchWorker(3, 10)
     busy(worker, held)
-    futures = [worker.submit(kind, held, value) for kind, value in (("a", 13), ("a", 1), ("b", 2))]
+    futures = [worker.submit("a", held, value) for value in (1, 13, 2)]
     held.release.set()
-    for future in futures[:2]:
-        with pytest.raises(ValueError, match="unlucky"):
-            future.result(60)
-    assert futures[2].result(60) == 4
+    with pytest.raises(ValueError, match="unlucky"):
+        futures[1].result(60)
+    assert (futures[0].result(60), futures[2].result(60)) == (2, 4)
+    assert held.batches == [[0], [1, 13, 2], [1], [13], [2]]
     worker.stop()
 
 

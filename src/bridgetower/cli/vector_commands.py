@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain, islice, tee
 from pathlib import Path
 from typing import Annotated, Any
@@ -110,39 +110,28 @@ def _searchable(options: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def _search(options: argparse.Namespace) -> None:
+    from ..pipelines.image_text_matching import matcher
     from ..search.picture_index import PictureIndex
-    from ..search.searching import search
+    from ..search.searching import Query, search
 
     index = PictureIndex.existing(options.index)
     if not (options.text or "").strip() and options.image is None:
         raise ValueError("there is nothing to search for; give words, --image, or both")
+    query = Query(options.text, options.image, options.top, options.rerank)
     options.model = options.model or index.model
     if not os.path.exists(options.model) and os.path.isabs(options.model):
         raise FileNotFoundError(f"{options.model}, the model of {options.index}, is not there; say with --model where "
                                 "it is")
     pipe, made = _searchable(options)
     index.check_model(made, options.model)
-    found = search(index, pipe, options.text, options.image, options.top, options.rerank, matcher(pipe))
+    (found,) = search(index, pipe, [query], matcher(pipe.engine, pipe.batch_size))
     if options.json:
-        print_json({name: value for name, value in vars(one).items() if value is not None} for one in found)
+        print_json({"image": one.image, "similarity": one.similarity}
+                   | ({} if one.score is None else {"score": one.score}) for one in found)
     elif options.rerank:
         print_table(("picture", "similarity", "score"), ((one.image, one.similarity, one.score) for one in found))
     else:
         print_table(("picture", "similarity"), ((one.image, one.similarity) for one in found))
-
-
-def matcher(pipe: Any) -> Any:
-    """Scores pictures against a text by the matching head of a pipeline's model; None where it has none."""
-    if pipe.engine.output != "scores":
-        return None
-    from ..pipelines import ImageTextMatchingPipeline
-
-    matching = ImageTextMatchingPipeline(pipe.engine, pipe.batch_size, "skip", progress=False)
-
-    def match(images: Sequence[str], text: str) -> list[float | None]:
-        return [result and result["score"] for result in matching(list(images), text)]
-
-    return match
 
 
 def _add_embed(commands: Any) -> None:

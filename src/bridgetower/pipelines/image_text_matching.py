@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .base_pipeline import Pipeline, softmax
 from .batches import Batch
+from .engine import Engine
 
-__all__ = ["ImageTextMatchingPipeline"]
+__all__ = ["ImageTextMatchingPipeline", "matcher"]
 
 
 class ImageTextMatchingPipeline(Pipeline):
@@ -38,3 +39,18 @@ class ImageTextMatchingPipeline(Pipeline):
             else:
                 score = float(softmax(output)[1])
                 yield {"text": item.texts[0], "score": score, "label": "match" if score > 0.5 else "no match"}
+
+
+def matcher(engine: Engine, batch_size: int) -> Callable[[Sequence[str], str], list[float | None]] | None:
+    """A function that scores picture files against a text, None for one that cannot be read.
+
+    Of models that have vectors and a matching head, to order what was found by the vectors; None for those without.
+    """
+    if engine.output != "scores":
+        return None
+    pipe = ImageTextMatchingPipeline(engine, batch_size, "skip", progress=False)
+
+    def match(images: Sequence[str], text: str) -> list[float | None]:
+        return [result and result["score"] for result in pipe(list(images), text)]
+
+    return match

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ from ..files import locked_folder
 from .identity import same_model
 from .vector_files import Made
 
-__all__ = ["APPROXIMATE_ABOVE", "Entry", "PictureIndex"]
+__all__ = ["APPROXIMATE_ABOVE", "Entry", "Near", "PictureIndex"]
 
 _TABLE = "pictures"
 _METADATA = "bridgetower"
@@ -45,6 +45,14 @@ class Entry:
     sha256: str
     size: int = 0
     modified: int = 0
+
+
+class Near(NamedTuple):
+    """A picture of an index: its path, its cosine similarity to a vector, and the hash of its content."""
+
+    image: str
+    similarity: float
+    sha256: str
 
 
 class PictureIndex:
@@ -141,14 +149,6 @@ class PictureIndex:
                     found[record["sha256"]] = np.array(record["vector"], np.float32)
         return found
 
-    def hashes_of(self, images: Sequence[str]) -> dict[str, str]:
-        """The hashes of the contents of some pictures, by path."""
-        found: dict[str, str] = {}
-        for condition in _conditions("image", images):
-            for batch in self._table.search().where(condition).select(["image", "sha256"]).to_batches():
-                found |= {record["image"]: record["sha256"] for record in batch.to_pylist()}
-        return found
-
     def path_of(self, content: str) -> str | None:
         """A picture with this hash of its content, or None."""
         condition = next(_conditions("sha256", [content]))
@@ -194,23 +194,25 @@ class PictureIndex:
     def _is_grouped(self) -> bool:
         return any("vector" in index.columns for index in self._table.list_indices())
 
-    def nearest(self, vector: np.ndarray, count: int, exact: bool = False) -> list[tuple[str, float]]:
-        """The pictures nearest to a unit vector (C,), with their cosine similarities, best first.
+    def nearest(self, vectors: np.ndarray, count: int, exact: bool = False) -> list[list[Near]]:
+        """The pictures nearest to each of some vectors, best first; many at once take less time than one by one.
 
         Args:
-            vector: what to compare with.
-            count: pictures to return.
+            vectors: (Q, C) unit vectors to compare with.
+            count: pictures to return for each.
             exact: compare with every picture even where the vectors are grouped.
         """
-        query = self._table.search(np.asarray(vector, np.float32)).distance_type("cosine").limit(count)
+        query = self._table.search(list(np.asarray(vectors, np.float32))).distance_type("cosine").limit(count)
         if exact:
             query = query.bypass_vector_index()
         else:
             groups = round(math.sqrt(len(self)))
             query = query.nprobes(max(_LEAST_GROUPS, round(_GROUP_SHARE * groups)))
-        found = query.select(["image", "_distance"]).to_arrow()
-        return [(image, 1 - distance) for image, distance in zip(found["image"].to_pylist(),
-                                                                 found["_distance"].to_pylist(), strict=True)]
+        rows = query.select(["image", "sha256", "_distance"]).to_arrow().to_pylist()
+        found: list[list[Near]] = [[] for _ in vectors]
+        for row in rows:  # a single vector has no number
+            found[row.get("query_index", 0)].append(Near(row["image"], 1 - row["_distance"], row["sha256"]))
+        return found
 
 
 def _schema(made: Made, model: str) -> pa.Schema:

@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 
 from ..picture_files.picture_reading import to_eight_bits
 from ..pipelines.pictures import UnreadablePictureError, open_picture
+from ..search.searching import Query
 from .batch_worker import BatchWorker, QueueFullError
 from .payloads import (
     Answer,
@@ -212,16 +213,13 @@ def _add_search(app: FastAPI, service: _Service) -> None:
         if body.text is not None:
             service._check_texts([body.text])
         picture = None if body.image is None else await service.picture(body.image)
-        if not (body.text or "").strip() and picture is None:
-            raise HTTPException(400, "there is nothing to search for; send text, image, or both")
         try:
-            found = await service.wait("search", model.search, (body.text or None, picture, body.top_k, body.rerank))
+            found = await service.wait("search", model.search, Query(body.text, picture, body.top_k, body.rerank))
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
-        hashes = await run_in_threadpool(model.index.hashes_of, [one.image for one in found])
         return SearchResults(results=[SearchResult(
-            name=Path(one.image).name, picture=f"/picture/{hashes[one.image]}", similarity=one.similarity,
-            score=one.score) for one in found if one.image in hashes])
+            name=Path(one.image).name, picture=f"/picture/{one.sha256}", similarity=one.similarity, score=one.score)
+            for one in found])
 
     @app.get("/picture/{content}", response_class=Response, summary="A picture of the index, made small")
     def picture(content: str) -> Response:

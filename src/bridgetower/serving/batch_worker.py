@@ -29,7 +29,8 @@ class _Job:
 class BatchWorker:
     """Runs jobs in one thread, those of a kind together.
 
-    Nobody waits for a batch to fill up: while the model works on one, the next one gathers.
+    Nobody waits for a batch to fill up: while the model works on one, the next one gathers. The jobs of a batch that
+    fails run one by one, so that each gets its own result or error.
 
     Args:
         max_batch: jobs that pass the model together at most.
@@ -85,14 +86,23 @@ class BatchWorker:
             if not wanted:
                 continue
             self.on_batch(len(wanted))
-            try:
-                results = wanted[0].handler([job.value for job in wanted])
-                for job, result in zip(wanted, results, strict=True):
-                    job.future.set_result(result)
-            except Exception as error:  # whatever it is, the requests must hear of it and the thread must go on
+            if not self._answer(wanted):
                 for job in wanted:
-                    if not job.future.done():
-                        job.future.set_exception(error)
+                    self._answer([job])
+
+    @staticmethod
+    def _answer(jobs: Sequence[_Job]) -> bool:
+        """Hand jobs to their handler; False when one of several failed, and none of them has its result."""
+        try:
+            results = list(zip(jobs, jobs[0].handler([job.value for job in jobs]), strict=True))
+        except Exception as error:  # whatever it is, the request must hear of it and the thread must go on
+            if len(jobs) > 1:
+                return False
+            jobs[0].future.set_exception(error)
+            return True
+        for job, result in results:
+            job.future.set_result(result)
+        return True
 
     def _next_batch(self) -> list[_Job]:
         """The oldest job and others of its kind, in their order; nothing when it is time to end."""

@@ -17,10 +17,10 @@ from ..pipelines.base_pipeline import Pipeline
 from ..pipelines.engine import open_engines
 from ..pipelines.explaining import explained_engine
 from ..pipelines.factory import PIPELINES
-from ..pipelines.image_text_matching import ImageTextMatchingPipeline
+from ..pipelines.image_text_matching import matcher
 from ..search.identity import probe
 from ..search.picture_index import PictureIndex
-from ..search.searching import Found, search
+from ..search.searching import Found, Matcher, Query, search
 from ..search.vector_files import Made
 
 __all__ = ["ServedModel"]
@@ -53,7 +53,7 @@ class ServedModel:
         self.pipelines: Mapping[str, Pipeline] = {
             task: PIPELINES[task](one, batch_size, progress=False) for task, one in engines.items()
             if one.images_per_text == 1}
-        self._matching: ImageTextMatchingPipeline | None = None
+        self._match: Matcher | None = None
         if self.index is not None:
             self._prepare_search(source, batch_size)
 
@@ -64,8 +64,7 @@ class ServedModel:
                              "model that made it")
         values = probe(embed)
         self.index.check_model(Made(embed.engine.model_class, values, len(values) // 2), str(source))
-        if embed.engine.output == "scores":
-            self._matching = ImageTextMatchingPipeline(embed.engine, batch_size, "skip", progress=False)
+        self._match = matcher(embed.engine, batch_size)
 
     @property
     def tasks(self) -> list[str]:
@@ -109,7 +108,7 @@ class ServedModel:
     @property
     def can_rerank(self) -> bool:
         """Whether what was found can be ordered by how well it matches the words."""
-        return self._matching is not None
+        return self._match is not None
 
     def runner(self, task: str, **options: Any) -> Callable[[Sequence[list[tuple[Image.Image, str]]]], list[Any]]:
         """A function from batches of requests, each of them pairs of a picture and a text, to their results."""
@@ -135,18 +134,8 @@ class ServedModel:
         for text in texts:
             self.pipelines[task].check(image, text)
 
-    def search(self, requests: Sequence[tuple[str | None, Image.Image | None, int, int]]) -> list[list[Found]]:
-        """Results of searches.
-
-        Args:
-            requests: for each search its text or None, its picture or None, the number of results, and the number of
-                candidates to rerank.
-        """
+    def search(self, queries: Sequence[Query]) -> list[list[Found]]:
+        """What the index has for each query; see `bridgetower.search.searching.search`."""
         embed: Any = self.pipelines["feature-extraction"]
         assert self.index is not None
-        return [search(self.index, embed, text, image, top, rerank, self._match if self.can_rerank else None)
-                for text, image, top, rerank in requests]
-
-    def _match(self, images: Sequence[str], text: str) -> list[float | None]:
-        assert self._matching is not None
-        return [result and result["score"] for result in self._matching(list(images), text)]
+        return search(self.index, embed, queries, self._match)
