@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ from .payloads import (
 )
 from .request_limits import BodyLimit, Limits, decode_picture
 from .served_model import ServedModel
-from .server_metrics import ServerMetrics
+from .server_metrics import CountRequests, ServerMetrics
 
 __all__ = ["build_application"]
 
@@ -68,9 +67,12 @@ class _Service:
         return results
 
     async def picture(self, image: str) -> Image.Image:
-        """A decoded picture."""
+        """A decoded picture; nothing is decoded while no more requests may wait."""
         try:
+            self.worker.check_room()
             return await run_in_threadpool(decode_picture, image, self.limits)
+        except QueueFullError as error:
+            raise _busy(error) from None
         except UnreadablePictureError as error:
             raise HTTPException(400, str(error)) from None
 
@@ -79,7 +81,7 @@ class _Service:
         try:
             future = self.worker.submit(kind, handler, value)
         except QueueFullError as error:
-            raise HTTPException(503, str(error), {"Retry-After": "1"}) from None
+            raise _busy(error) from None
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.limits.answer_seconds)
         except asyncio.TimeoutError:
@@ -108,7 +110,7 @@ def build_application(model: ServedModel, limits: Limits | None = None) -> FastA
                          description=f"The model {model.name}. Served: {', '.join(model.tasks)}.")
     app.add_middleware(BodyLimit, limits=service.limits)
     app.add_exception_handler(RequestValidationError, _refuse)
-    _count_requests(app, service)
+    app.add_middleware(CountRequests, metrics=service.metrics)
     _add_page(app, service)
     _add_tasks(app, service)
     _add_explain(app, service)
@@ -116,21 +118,15 @@ def build_application(model: ServedModel, limits: Limits | None = None) -> FastA
     return app
 
 
+def _busy(error: QueueFullError) -> HTTPException:
+    return HTTPException(503, str(error), {"Retry-After": "1"})
+
+
 def _refuse(_: Request, error: Exception) -> Response:
     """What is wrong with a body, without repeating it: a picture is large, and a NaN cannot be written as JSON."""
     assert isinstance(error, RequestValidationError)
     found = [{name: one[name] for name in ("loc", "msg", "type")} for one in error.errors()]
     return JSONResponse({"detail": found}, 422)
-
-
-def _count_requests(app: FastAPI, service: _Service) -> None:
-    @app.middleware("http")
-    async def count(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        start = time.perf_counter()
-        response = await call_next(request)
-        route = request.scope.get("route")  # a path that is none of ours is not counted by its name
-        service.metrics.request(getattr(route, "path", "other"), response.status_code, time.perf_counter() - start)
-        return response
 
 
 def _add_page(app: FastAPI, service: _Service) -> None:

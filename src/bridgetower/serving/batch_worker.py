@@ -61,6 +61,11 @@ class BatchWorker:
             self._changed.notify()
         self._thread.join()
 
+    def check_room(self) -> None:
+        """Raise the error that `submit` would raise now, for callers who have work to do before it."""
+        if len(self._jobs) >= self.max_waiting or self._is_stopping:
+            raise QueueFullError(f"{len(self._jobs)} requests wait already; try again later")
+
     def submit(self, kind: Hashable, handler: Handler, value: Any) -> Future[Any]:
         """Let a value wait for its turn.
 
@@ -73,8 +78,7 @@ class BatchWorker:
             QueueFullError: `max_waiting` jobs wait already, or the worker stops.
         """
         with self._changed:
-            if len(self._jobs) >= self.max_waiting or self._is_stopping:
-                raise QueueFullError(f"{len(self._jobs)} requests wait already; try again later")
+            self.check_room()
             job = _Job(kind, handler, value)
             self._jobs.append(job)
             self._changed.notify()

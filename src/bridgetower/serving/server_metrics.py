@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any
 
-__all__ = ["ServerMetrics"]
+__all__ = ["CountRequests", "ServerMetrics"]
+
+Message = MutableMapping[str, Any]
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -64,3 +68,29 @@ class ServerMetrics:
         lines += ["# HELP bridgetower_waiting Requests that wait.", "# TYPE bridgetower_waiting gauge",
                   f"bridgetower_waiting {waiting()}"]
         return "\n".join(lines) + "\n"
+
+
+class CountRequests:
+    """ASGI middleware that counts each request with its status and its seconds."""
+
+    def __init__(self, app: Any, metrics: ServerMetrics) -> None:
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]],
+                       send: Callable[[Message], Awaitable[None]]) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), 500  # of an error that nobody caught
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        finally:
+            route = scope.get("route")  # a path that is none of ours is not counted by its name
+            self.metrics.request(getattr(route, "path", "other"), status, time.perf_counter() - start)
