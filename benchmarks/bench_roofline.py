@@ -53,9 +53,10 @@ class Operator(NamedTuple):
         if self.name == "attention" and second:
             batch, queries, heads, width = first
             return 4 * batch * heads * queries * second[1] * width
-        if self.name == "single_query_attention" and second:
-            batch, _, heads, _ = first
-            return 4 * (prod(self.shapes[2] or ()) * batch + prod(second) * heads)
+        if self.name in ("few_queries_attention", "few_keys_attention") and second:
+            # The few, (B, L, H, d), meet a vector of the many, (B, N, C), for each head.
+            few, many = (first, second) if self.name == "few_queries_attention" else (second, first)
+            return 4 * prod(few[:3]) * many[2] * (few[3] + many[1])
         return 0
 
 
@@ -109,7 +110,7 @@ def recorded(model: Any, run: Callable[[], Any]) -> Counter[Operator]:
 
         return call
 
-    names = ["attention", "layer_norm", "linear", "patch_embedding", "single_query_attention"]
+    names = ["attention", "few_keys_attention", "few_queries_attention", "layer_norm", "linear", "patch_embedding"]
     if model.training:
         names.append("dropout")
     before = {name: getattr(kernels, name) for name in names}

@@ -11,10 +11,11 @@ from .activations import gelu, quick_gelu
 from .affine import add_bias, linear, patch_embedding
 from .dispatch import SWITCH, forced_kernels
 from .dropout import dropout
+from .folded_attention import few_keys_attention, few_queries_attention, folds_context, folds_queries
 from .normalization import layer_norm
-from .scaled_dot_product import attention, attention_with_weights, folds_single_query, single_query_attention
+from .scaled_dot_product import attention, attention_with_weights
 from .threads import share_rows
 
-__all__ = ["SWITCH", "add_bias", "attention", "attention_with_weights", "dropout", "folds_single_query",
-           "forced_kernels", "gelu", "layer_norm", "linear", "patch_embedding", "quick_gelu", "share_rows",
-           "single_query_attention"]
+__all__ = ["SWITCH", "add_bias", "attention", "attention_with_weights", "dropout", "few_keys_attention",
+           "few_queries_attention", "folds_context", "folds_queries", "forced_kernels", "gelu", "layer_norm", "linear",
+           "patch_embedding", "quick_gelu", "share_rows"]

@@ -13,7 +13,7 @@ from .dispatch import use_ours, worth_ours
 from .dropout import DropoutMask, dropout
 from .threads import map_rows
 
-__all__ = ["attention", "attention_with_weights", "folds_single_query", "single_query_attention"]
+__all__ = ["attention", "attention_with_weights"]
 
 #: Up to so many elements (32 MB), attention keeps its weights for the gradient, which saves a third of its time.
 _KEPT_WEIGHTS = 1 << 23
@@ -127,40 +127,3 @@ def attention_with_weights(query: Tensor, key: Tensor, value: Tensor, mask: Tens
     scores = query.matmul(key, transpose_y=True)
     weights = dropout(F.softmax(scores if mask is None else scores + mask), dropout_p, training)
     return weights.matmul(value).transpose([0, 2, 1, 3]), weights
-
-
-def folds_single_query(x: Tensor, context: Tensor) -> bool:
-    """Whether `single_query_attention` is the faster way from `x` (B, Q, D) to `context` (B, K, C)."""
-    return use_ours(x, context) and x.shape[1] == 1 < context.shape[1]
-
-
-def single_query_attention(query: Tensor, context: Tensor, key_weight: Tensor, key_bias: Tensor, value_weight: Tensor,
-                           value_bias: Tensor, mask: Tensor | None, dropout_p: float, training: bool) -> Tensor:
-    """Attention of one query per sample to a context, without computing keys and values.
-
-    Both are linear in the context: q (c W) = (q W^T) c, and a sum of values is the value of the sum. So the weights
-    meet one vector per head instead of K tokens, with the same result.
-
-    Args:
-        query: (B, 1, H, d).
-        context: (B, K, C), from which keys and values would be projected.
-        key_weight, value_weight: (C, H d).
-        key_bias, value_bias: (H d,).
-        mask, dropout_p, training: see `attention`.
-
-    Returns:
-        (B, 1, H, d).
-    """
-    heads, width = query.shape[2:]
-    query = query.scale(width ** -0.5).squeeze(1)
-    to_context = key_weight.reshape([0, heads, width]).transpose([1, 2, 0])  # (H, d, C)
-    folded = query.transpose([1, 0, 2]).matmul(to_context).transpose([1, 0, 2])  # (B, H, C)
-    # Softmax cancels what all keys share; but data parallelism waits for a gradient of every parameter.
-    constant = (query * key_bias.reshape([heads, width])).sum(-1, keepdim=True)
-    scores = folded.matmul(context, transpose_y=True) + constant
-    weights = F.softmax(scores if mask is None else scores + mask.squeeze(1))
-    weights = dropout(weights, dropout_p, training)  # (B, H, K)
-    summed = weights.matmul(context).transpose([1, 0, 2])
-    values = summed.matmul(value_weight.reshape([0, heads, width]).transpose([1, 0, 2])).transpose([1, 0, 2])
-    values = values + weights.sum(-1, keepdim=True) * value_bias.reshape([heads, width])
-    return values.unsqueeze(1)

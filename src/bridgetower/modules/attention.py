@@ -85,19 +85,23 @@ class MultiHeadAttention(nn.Layer):
             (B, Q, D).
         """
         context = x if context is None else context
-        query = self._split(self.q_proj(x))
-        key, value = self.k_proj, self.v_proj
+        query, key, value, out = self.q_proj, self.k_proj, self.v_proj, self.out_proj
+        folding = (x, context, self.num_heads, self.training)
         if attentions is not None:
             states, weights = kernels.attention_with_weights(
-                query, self._split(key(context)), self._split(value(context)), mask, self.dropout, self.training)
+                self._split(query(x)), self._split(key(context)), self._split(value(context)), mask, self.dropout,
+                self.training)
             attentions.append(weights)
-        elif kernels.folds_single_query(x, context) and is_unmodified(key) and is_unmodified(value):
-            states = kernels.single_query_attention(query, context, key.weight, key.bias, value.weight, value.bias,
-                                                    mask, self.dropout, self.training)
+        elif kernels.folds_queries(*folding) and is_unmodified(query) and is_unmodified(out):
+            return kernels.few_keys_attention(x, self._split(key(context)), self._split(value(context)), query.weight,
+                                              query.bias, out.weight, out.bias, mask)
+        elif kernels.folds_context(*folding) and is_unmodified(key) and is_unmodified(value):
+            states = kernels.few_queries_attention(self._split(query(x)), context, key.weight, key.bias, value.weight,
+                                                   value.bias, mask, self.dropout, self.training)
         else:
-            states = kernels.attention(query, self._split(key(context)), self._split(value(context)), mask,
-                                       self.dropout, self.training)
-        return self.out_proj(states.flatten(2))
+            states = kernels.attention(self._split(query(x)), self._split(key(context)), self._split(value(context)),
+                                       mask, self.dropout, self.training)
+        return out(states.flatten(2))
 
 
 class FeedForward(nn.Layer):

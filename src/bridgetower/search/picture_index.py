@@ -212,7 +212,8 @@ class PictureIndex:
         found: list[list[Near]] = [[] for _ in vectors]
         for row in rows:  # a single vector has no number
             found[row.get("query_index", 0)].append(Near(row["image"], 1 - row["_distance"], row["sha256"]))
-        return found
+        # LanceDB orders neither what it finds for several vectors nor pictures that are equally near.
+        return [sorted(some, key=lambda near: (-near.similarity, near.image)) for some in found]
 
 
 def _schema(made: Made, model: str) -> pa.Schema:
