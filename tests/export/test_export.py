@@ -27,6 +27,7 @@ from bridgetower.export import BridgeTowerPredictor, ExportOptions, exporter
 from bridgetower.export.engines import ENGINES
 from bridgetower.export.manifest import PARTS
 from bridgetower.inputs.transforms import build_transform
+from bridgetower.kernels import folded_share
 from bridgetower.preparation.train_tokenizer import save_tokenizer, train_tokenizer
 from bridgetower.runtime import cpu_threads, set_cpu_threads
 from tests.export.small_exports import CASES, assert_close, dynamic_results, model_of, random_batch, save
@@ -87,6 +88,26 @@ def test_other_architectures(changes: dict[str, Any], words: Path, tmp_path: Pat
         static = BridgeTowerPredictor(tmp_path / "static", engine, threads=1)
         found = static.fuse(static.encode_text(batch["input_ids"]), static.encode_image(batch["pixel_values"]))
         assert_close(found, dynamic_results(model, batch, [0, 1])["fused"])
+
+
+@pytest.mark.parametrize("case", ["itm", "mlm"])
+def test_images_much_longer_than_texts(case: str, words: Path, tmp_path: Path) -> None:
+    """Programs in which text and image read each other folded; texts longer than said are right as well."""
+    task, model_class, changes = CASES[case]
+    model = model_of(model_class, words, **changes)
+    config, limit = model.config, 3
+    share = folded_share(limit, config.vision_config.num_tokens, config.hidden_size, config.num_attention_heads)
+    assert share < 1, "nothing would be folded"
+    source = save(model, tmp_path / "checkpoint", words)
+    options = ExportOptions(task=task, max_text_len=limit, formats=("paddle", "onnx"))
+    exporter.export_checkpoint(source, tmp_path / "static", options)
+    for engine in (name for name in ENGINES if importlib.util.find_spec(name)):
+        static = BridgeTowerPredictor(tmp_path / "static", engine, threads=1)
+        for length in (3, 8):
+            batch = random_batch(2, length, 2)
+            found = static.fuse(static.encode_text(batch["input_ids"], batch["attention_mask"]),
+                                static.encode_image(batch["pixel_values"]))
+            assert_close(found, dynamic_results(model, batch, [0, 1])["fused"])
 
 
 def test_pictures_texts_and_labels(words: Path, tmp_path: Path) -> None:

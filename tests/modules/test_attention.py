@@ -10,7 +10,7 @@ import paddle.nn.functional as F
 import pytest
 from paddle import Tensor, nn
 
-from bridgetower.kernels import dropout, folds_context, folds_queries, forced_kernels
+from bridgetower.kernels import dropout, folding, forced_kernels
 from bridgetower.modules.attention import MultiHeadAttention, additive_mask
 
 BATCH, TOKENS, WIDTH, HEADS = 3, 7, 24, 4
@@ -70,7 +70,7 @@ def test_a_single_query_in_training(real: int | None, odds: float, context_width
 def test_evaluation(queries: int, keys: int, context_width: int, masked: bool) -> None:
     attention = random_attention(context_width).eval()
     x, context = paddle.randn([BATCH, queries, WIDTH]), paddle.randn([BATCH, keys, context_width])
-    assert (folds_context if queries < keys else folds_queries)(x, context, HEADS, False)
+    assert folding(x, context, HEADS, False) == ("context" if queries < keys else "queries")
     real = paddle.to_tensor([[keys], [1], [0]])  # all, one, and none of the keys
     mask = additive_mask((paddle.arange(keys) < real).astype("int64")) if masked else None
     expected = by_definition(attention, x, context, mask)
@@ -100,11 +100,11 @@ def test_a_layer_of_the_user_is_called(queries: int, keys: int, projection: str)
 
 
 @pytest.mark.parametrize(("queries", "keys", "training", "gradients", "expected"), [
-    (1, 7, True, True, (True, False)), (2, 40, False, False, (True, False)), (40, 2, False, False, (False, True)),
-    (2, 40, True, False, (False, False)), (2, 40, False, True, (False, False)), (40, 2, False, True, (False, False)),
-    (40, 40, False, False, (False, False)), (3, 3, False, False, (False, False))])
-def test_what_is_folded(queries: int, keys: int, training: bool, gradients: bool, expected: tuple[bool, bool]) -> None:
+    (1, 7, True, True, "context"), (2, 40, False, False, "context"), (40, 2, False, False, "queries"),
+    (2, 40, True, False, "nothing"), (2, 40, False, True, "nothing"), (40, 2, False, True, "nothing"),
+    (40, 40, False, False, "nothing"), (3, 3, False, False, "nothing")])
+def test_what_is_folded(queries: int, keys: int, training: bool, gradients: bool, expected: str) -> None:
     """Only what is much shorter than the other; more than one query only where no gradients are wanted."""
     x, context = paddle.ones([BATCH, queries, WIDTH]), paddle.ones([BATCH, keys, WIDTH])
     with paddle.set_grad_enabled(gradients):
-        assert tuple(folds(x, context, HEADS, training) for folds in (folds_context, folds_queries)) == expected
+        assert folding(x, context, HEADS, training) == expected

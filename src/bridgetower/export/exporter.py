@@ -105,7 +105,7 @@ def export_checkpoint(source: str | Path, output: str | Path, options: ExportOpt
     del tensors  # the model has its own copy
     model.eval()
     with folder_beside(output) as folder:
-        _write_programs(model, target, folder, manifest.formats)
+        _write_programs(model, target, folder, manifest)
         model.config.architectures = [manifest.model_class]
         model.config.to_json_file(str(folder / "config.json"))
         companions.write(folder)
@@ -170,14 +170,14 @@ def _without_call_stacks() -> Iterator[None]:
             sys.tracebacklimit = before
 
 
-def _write_programs(model: Any, target: Target, folder: Path, formats: tuple[str, ...]) -> None:
+def _write_programs(model: Any, target: Target, folder: Path, manifest: Manifest) -> None:
     """Trace and save the parts one by one. ONNX files are made from Paddle's, which stay only if asked for."""
-    for name, part in make_parts(model, target).items():
+    for name, part in make_parts(model, target, manifest.max_text_len).items():
         part.layer.eval()
         with _without_call_stacks():
             program = paddle.jit.to_static(part.layer, input_spec=part.inputs, full_graph=True)
             paddle.jit.save(program, str(folder / name))
-        _write_formats(folder, name, part.outputs, formats)
+        _write_formats(folder, name, part.outputs, manifest.formats)
 
 
 def _write_formats(folder: Path, part: str, outputs: tuple[str, ...], formats: tuple[str, ...]) -> None:

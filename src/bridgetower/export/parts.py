@@ -13,6 +13,7 @@ import paddle
 from paddle import Tensor, nn
 from paddle.static import InputSpec
 
+from .. import kernels
 from ..config import BridgeTowerConfig
 from ..modules import (
     BridgeTowerForContrastiveLearning,
@@ -175,8 +176,9 @@ class _ImagePart(nn.Layer):
 
 
 class _FusionPart(nn.Layer):
-    def __init__(self, model: Any, target: Target) -> None:
+    def __init__(self, model: Any, target: Target, max_text_len: int) -> None:
         super().__init__()
+        _fold_attention(model.bridgetower, max_text_len, target.text_only)
         self.model = model
         self.head = target.head
         self.text_only = target.text_only
@@ -190,6 +192,25 @@ class _FusionPart(nn.Layer):
                                             attention_mask, first_token_only=not self.text_only,
                                             text_only=self.text_only)
         return self.head(self.model, fused)
+
+
+def _fold_attention(base: Any, max_text_len: int, text_only: bool) -> None:
+    """Choose what attention folds (`kernels.folding`), as a program is made before it meets the sizes of its inputs.
+
+    Text and image read each other folded where this saves multiplications for the longest text; most are shorter. The
+    only query of the last layers, which compute the first tokens, reads its own sequence folded.
+    """
+    config: BridgeTowerConfig = base.config
+    share = kernels.folded_share(max_text_len, config.vision_config.num_tokens, config.hidden_size,
+                                 config.num_attention_heads)
+    pairs = list(zip(base.cross_modal_text_layers, base.cross_modal_image_layers, strict=True))
+    for text_layer, image_layer in pairs:
+        is_last = text_layer is pairs[-1][0]
+        if share < 1:
+            text_layer.cross_attention.folding = "context"
+            image_layer.cross_attention.folding = "nothing" if is_last else "queries"
+        if is_last and not text_only:
+            text_layer.self_attention.folding = image_layer.self_attention.folding = "context"
 
 
 @dataclass(frozen=True)
@@ -212,8 +233,8 @@ def num_states(config: BridgeTowerConfig) -> int:
     return max(config.num_bridges, 1)
 
 
-def make_parts(model: Any, target: Target) -> dict[str, Part]:
-    """The programs of a model, by name."""
+def make_parts(model: Any, target: Target, max_text_len: int) -> dict[str, Part]:
+    """The programs of a model, by name; texts have up to `max_text_len` tokens."""
     config: BridgeTowerConfig = model.config
     vision, states, width = config.vision_config, num_states(config), config.hidden_size
     size = vision.image_size
@@ -225,5 +246,5 @@ def make_parts(model: Any, target: Target) -> dict[str, Part]:
     return {
         "text": Part(_TextPart(model, target), [ids, mask], tuple(f"text_{kind}" for kind in kinds)),
         "image": Part(_ImagePart(model, target), [pixels], tuple(f"image_{kind}" for kind in kinds)),
-        "fusion": Part(_FusionPart(model, target), [text, image, mask], (target.output,)),
+        "fusion": Part(_FusionPart(model, target, max_text_len), [text, image, mask], (target.output,)),
     }

@@ -11,11 +11,11 @@ from .activations import gelu, quick_gelu
 from .affine import add_bias, linear, patch_embedding
 from .dispatch import SWITCH, forced_kernels
 from .dropout import dropout
-from .folded_attention import few_keys_attention, few_queries_attention, folds_context, folds_queries
+from .folded_attention import Folding, few_keys_attention, few_queries_attention, folded_share, folding
 from .normalization import layer_norm
 from .scaled_dot_product import attention, attention_with_weights
 from .threads import share_rows
 
-__all__ = ["SWITCH", "add_bias", "attention", "attention_with_weights", "dropout", "few_keys_attention",
-           "few_queries_attention", "folds_context", "folds_queries", "forced_kernels", "gelu", "layer_norm", "linear",
+__all__ = ["SWITCH", "Folding", "add_bias", "attention", "attention_with_weights", "dropout", "few_keys_attention",
+           "few_queries_attention", "folded_share", "folding", "forced_kernels", "gelu", "layer_norm", "linear",
            "patch_embedding", "quick_gelu", "share_rows"]

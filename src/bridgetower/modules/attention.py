@@ -54,7 +54,12 @@ class MultiHeadAttention(nn.Layer):
         num_heads: number of heads H; each has width d = D / H.
         context_width: width of the attended sequence, if it is not D.
         dropout: dropout probability of the attention weights.
+
+    Attributes:
+        folding: what to fold, see `kernels.folding`; None: it is decided at each call.
     """
+
+    folding: kernels.Folding | None = None
 
     def __init__(self, width: int, num_heads: int, context_width: int | None = None, dropout: float = 0.0) -> None:
         super().__init__()
@@ -86,16 +91,16 @@ class MultiHeadAttention(nn.Layer):
         """
         context = x if context is None else context
         query, key, value, out = self.q_proj, self.k_proj, self.v_proj, self.out_proj
-        folding = (x, context, self.num_heads, self.training)
+        folding = self.folding or kernels.folding(x, context, self.num_heads, self.training)
         if attentions is not None:
             states, weights = kernels.attention_with_weights(
                 self._split(query(x)), self._split(key(context)), self._split(value(context)), mask, self.dropout,
                 self.training)
             attentions.append(weights)
-        elif kernels.folds_queries(*folding) and is_unmodified(query) and is_unmodified(out):
+        elif folding == "queries" and is_unmodified(query) and is_unmodified(out):
             return kernels.few_keys_attention(x, self._split(key(context)), self._split(value(context)), query.weight,
                                               query.bias, out.weight, out.bias, mask)
-        elif kernels.folds_context(*folding) and is_unmodified(key) and is_unmodified(value):
+        elif folding == "context" and is_unmodified(key) and is_unmodified(value):
             states = kernels.few_queries_attention(self._split(query(x)), context, key.weight, key.bias, value.weight,
                                                    value.bias, mask, self.dropout, self.training)
         else:
