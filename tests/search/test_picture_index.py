@@ -105,7 +105,7 @@ def test_many_queries_at_once_are_answered_as_one_by_one(folder: Path, tmp_path:
     blue = str(folder / "deep" / "blue.png")
     queries = [Query("red", top=3), Query(None, blue, top=2), Query("green", blue), Query(" red ", top=99)]
     together = search(index, Colours(), queries)
-    assert [len(found) for found in together] == [3, 2, 10, 14]
+    assert [len(found) for found in together] == [3, 2, 10, 14] and search(index, Colours(), []) == []
     for query, found in zip(queries, together, strict=True):
         (alone,) = search(index, Colours(), [query])
         assert [one.image for one in found] == [one.image for one in alone]

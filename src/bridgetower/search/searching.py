@@ -81,6 +81,8 @@ def search(index: PictureIndex, embed: Embedder, queries: Sequence[Query], match
     """
     if match is None and any(query.rerank for query in queries):
         raise ValueError(f"{_RERANK}; the model has no matching head, so drop it")
+    if not queries:
+        return []
     nearest = index.nearest(_vectors(embed, queries), max(max(query.top, query.rerank) for query in queries))
     return [_ranked(query, some, match) for query, some in zip(queries, nearest, strict=True)]
 
