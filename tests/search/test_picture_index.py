@@ -18,7 +18,7 @@ from PIL import Image
 
 from bridgetower.search.indexing import Changes, index_files, index_vectors
 from bridgetower.search.picture_index import Entry, PictureIndex
-from bridgetower.search.searching import Found, Query, search
+from bridgetower.search.searching import Found, Query, search, search_many
 from bridgetower.search.vector_files import Made, write_vectors
 
 WORDS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "grey": (1, 1, 1)}
@@ -63,7 +63,7 @@ def paint(path: Path, colour: Sequence[int]) -> str:
 
 def first(index: PictureIndex, *query: Any, top: int = 10) -> list[Found]:
     """What an index has for one query."""
-    return search(index, Colours(), [Query(*query, top=top)])[0]
+    return search(index, Colours(), *query, top=top)
 
 
 @pytest.fixture
@@ -104,10 +104,10 @@ def test_many_queries_at_once_are_answered_as_one_by_one(folder: Path, tmp_path:
     update(index, folder, Colours())
     blue = str(folder / "deep" / "blue.png")
     queries = [Query("red", top=3), Query(None, blue, top=2), Query("green", blue), Query(" red ", top=99)]
-    together = search(index, Colours(), queries)
-    assert [len(found) for found in together] == [3, 2, 10, 14] and search(index, Colours(), []) == []
+    together = search_many(index, Colours(), queries)
+    assert [len(found) for found in together] == [3, 2, 10, 14] and search_many(index, Colours(), []) == []
     for query, found in zip(queries, together, strict=True):
-        (alone,) = search(index, Colours(), [query])
+        (alone,) = search_many(index, Colours(), [query])
         assert [one.image for one in found] == [one.image for one in alone]
         assert [one.similarity for one in found] == pytest.approx([one.similarity for one in alone], abs=1e-6)
 
@@ -122,12 +122,12 @@ def test_rerank(folder: Path, tmp_path: Path) -> None:
         return [None, *map(float, range(len(images) - 1))]
 
     plain = [found.image for found in first(index, "red", top=6)]
-    found, others = search(index, embed, [Query("red", top=5, rerank=4), Query("red", top=6)], match)
+    found, others = search_many(index, embed, [Query("red", top=5, rerank=4), Query("red", top=6)], match)
     assert asked == plain[:4] and [one.image for one in others] == plain
     assert [one.image for one in found] == [plain[3], plain[2], plain[1], plain[4]]
     assert [one.score for one in found] == [2, 1, 0, None]
     with pytest.raises(ValueError, match="matching head"):
-        search(index, embed, [Query("red", rerank=4)])
+        search(index, embed, "red", rerank=4)
 
 
 @pytest.mark.parametrize(("query", "message"), [({}, "nothing to search for"), ({"text": " "}, "nothing to search for"),

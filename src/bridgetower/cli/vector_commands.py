@@ -112,7 +112,7 @@ def _searchable(options: argparse.Namespace) -> tuple[Any, Any]:
 def _search(options: argparse.Namespace) -> None:
     from ..pipelines.image_text_matching import matcher
     from ..search.picture_index import PictureIndex
-    from ..search.searching import Query, search
+    from ..search.searching import Query, search_many
 
     index = PictureIndex.existing(options.index)
     if not (options.text or "").strip() and options.image is None:
@@ -124,7 +124,7 @@ def _search(options: argparse.Namespace) -> None:
                                 "it is")
     pipe, made = _searchable(options)
     index.check_model(made, options.model)
-    (found,) = search(index, pipe, [query], matcher(pipe.engine, pipe.batch_size))
+    (found,) = search_many(index, pipe, [query], matcher(pipe.engine, pipe.batch_size))
     if options.json:
         print_json({"image": one.image, "similarity": one.similarity}
                    | ({} if one.score is None else {"score": one.score}) for one in found)

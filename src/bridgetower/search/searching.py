@@ -11,7 +11,7 @@ import numpy as np
 from .identity import Embedder
 from .picture_index import Near, PictureIndex
 
-__all__ = ["Found", "Matcher", "Query", "search"]
+__all__ = ["Found", "Matcher", "Query", "search", "search_many"]
 
 #: Scores of pairs of pictures and one text, None for a picture that cannot be read.
 Matcher = Callable[[Sequence[str], str], Sequence[float | None]]
@@ -66,8 +66,14 @@ class Found:
     score: float | None = None
 
 
-def search(index: PictureIndex, embed: Embedder, queries: Sequence[Query], match: Matcher | None = None
-           ) -> list[list[Found]]:
+def search(index: PictureIndex, embed: Embedder, text: str | None = None, image: Any = None, top: int = 10,
+           rerank: int = 0, match: Matcher | None = None) -> list[Found]:
+    """The best pictures of an index for one query, best first; see `Query` and `search_many`."""
+    return search_many(index, embed, [Query(text, image, top, rerank)], match)[0]
+
+
+def search_many(index: PictureIndex, embed: Embedder, queries: Sequence[Query], match: Matcher | None = None
+                ) -> list[list[Found]]:
     """The best pictures of an index for each query, best first.
 
     Args:

@@ -20,7 +20,7 @@ from ..pipelines.factory import PIPELINES
 from ..pipelines.image_text_matching import matcher
 from ..search.identity import probe
 from ..search.picture_index import PictureIndex
-from ..search.searching import Found, Matcher, Query, search
+from ..search.searching import Found, Matcher, Query, search_many
 from ..search.vector_files import Made
 
 __all__ = ["ServedModel"]
@@ -135,7 +135,7 @@ class ServedModel:
             self.pipelines[task].check(image, text)
 
     def search(self, queries: Sequence[Query]) -> list[list[Found]]:
-        """What the index has for each query; see `bridgetower.search.searching.search`."""
+        """What the index has for each query; see `bridgetower.search.searching.search_many`."""
         embed: Any = self.pipelines["feature-extraction"]
         assert self.index is not None
-        return search(self.index, embed, queries, self._match)
+        return search_many(self.index, embed, queries, self._match)
