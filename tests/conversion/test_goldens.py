@@ -44,7 +44,8 @@ def test_configuration_equals_the_originals(name: str) -> None:
     folder = (GOLDENS / name).parent
     flat, towers = (json.loads((folder / file).read_text()) for file in ("config.json", "towers.json"))
     ours, theirs = BridgeTowerConfig(**config), BridgeTowerConfig.from_original(flat, towers)
-    assert ours.replace(objectives=[]).to_dict() == theirs.replace(objectives=[]).to_dict()
+    from_heads = {"objectives": [], "architectures": None}  # what the weights say, and the original's settings do not
+    assert ours.replace(**from_heads).to_dict() == theirs.replace(**from_heads).to_dict()
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS + PORT_FOLDERS)
