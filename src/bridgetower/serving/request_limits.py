@@ -7,20 +7,15 @@ import base64
 import binascii
 import io
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
 
 from PIL import Image
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..picture_files.picture_formats import open_picture_file
 from ..pipelines.pictures import UnreadablePictureError, open_picture
 
 __all__ = ["BodyLimit", "Limits", "decode_picture"]
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -54,10 +49,10 @@ class BodyLimit:
     What goes beyond the limit is read and thrown away: most clients see an answer only after they have sent everything.
     """
 
-    def __init__(self, app: Any, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self.app, self.limits = app, limits
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self.app(scope, receive, send)
