@@ -9,13 +9,16 @@ from typing import Any, Literal
 
 from .setting_rules.ranges import shown
 
-__all__ = ["ACTIVATIONS", "BRIDGE_TYPES", "IMAGE_TOWERS", "TEXT_TOWERS", "TOKENIZERS", "Device", "EngineName",
-           "KnownTokenizer", "KnownTower", "Precision", "check_activation", "closest", "nearest"]
+__all__ = ["ACTIVATIONS", "BRIDGE_TYPES", "IMAGE_TOWERS", "SCALE_RULES", "TEXT_TOWERS", "TOKENIZERS", "Device",
+           "EngineName", "KnownTokenizer", "KnownTower", "Precision", "check_activation", "closest", "nearest"]
 
 Device = Literal["auto", "cpu", "gpu"]
 #: What runs the programs of an exported folder, and how exact their matrix products are, see `BridgeTowerPredictor`.
 EngineName = Literal["auto", "paddle", "onnxruntime", "openvino"]
 Precision = Literal["float32", "bfloat16", "int8"]
+
+#: How grey pictures of more than 8 bits are scaled, see `bridgetower.picture_files`.
+SCALE_RULES = ("full", "minmax", "percentile")
 
 #: The bridge definitions (a)-(i) of the paper's first ablation, then the two further ones of the Hugging Face port.
 BRIDGE_TYPES = ("add", "multiply", "gate", "dynamic_gate", "linear", "mlp", "cross_attention", "cross_attention_mlp",

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..known import nearest
+from ..known import SCALE_RULES, nearest
 
 __all__ = ["SCALE_RULES", "PictureReading", "check_scale_rule", "require_one_page", "scale_values", "to_eight_bits"]
 
-SCALE_RULES = ("full", "minmax", "percentile")
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 #: What `percentile` maps to black and to white.
 _PERCENTILES = (1, 99)

@@ -1,24 +1,24 @@
-"""Raw data to arrow files; `python -m bridgetower.preparation --help` is the command line."""
+"""Raw data to arrow files; `python -m bridgetower.preparation --help` is the command line.
 
-from .check import FileReport, check_file
-from .images import ImageReader
-from .published import DATA_SETS, DataSet
-from .tables import PreparationError, Row, Settings, Table
-from .train_tokenizer import prepare_tokenizer
-from .writer import Written, arrow_file, write_table
+Names load on first use, so that a command that only prints its help starts without pyarrow.
+"""
 
-__all__ = [
-    "DATA_SETS",
-    "DataSet",
-    "FileReport",
-    "ImageReader",
-    "PreparationError",
-    "Row",
-    "Settings",
-    "Table",
-    "Written",
-    "arrow_file",
-    "check_file",
-    "prepare_tokenizer",
-    "write_table",
-]
+from __future__ import annotations
+
+from ..lazy_exports import lazy_exports
+
+__all__, __getattr__, __dir__ = lazy_exports(__name__, {
+    "DATA_SETS": "published",
+    "DataSet": "published",
+    "FileReport": "check",
+    "ImageReader": "images",
+    "PreparationError": "tables",
+    "Row": "tables",
+    "Settings": "tables",
+    "Table": "tables",
+    "Written": "writer",
+    "arrow_file": "writer",
+    "check_file": "check",
+    "prepare_tokenizer": "train_tokenizer",
+    "write_table": "writer",
+})

@@ -1,4 +1,7 @@
-"""Command line: `python -m bridgetower.preparation NAME --source DIR --output DIR [options]`."""
+"""Command line: `python -m bridgetower.preparation NAME --source DIR --output DIR [options]`.
+
+A command imports what it needs when it runs, so that help is quick.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +13,20 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
-
-from tqdm.contrib.logging import logging_redirect_tqdm
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ..exits import guarded
 from ..files import locked_folder
-from ..picture_files.picture_reading import SCALE_RULES
+from ..known import SCALE_RULES
 from ..runtime import interrupted_by_signals
 from ..setting_rules.ranges import Range, argument
-from .arrow_input import arrow_files
-from .check import check_file
-from .images import ImageReader
 from .own_data.columns import TASKS
-from .own_data.conclusion import describe
-from .own_data.own_tables import build_tables
-from .own_data.part_writer import Request
 from .published import DATA_SETS, DataSet
 from .tables import PreparationError, Settings
 from .text_files import encoded_as
-from .train_tokenizer import prepare_tokenizer
-from .vgqa import split_images
-from .writer import Written, write_table
+
+if TYPE_CHECKING:
+    from .writer import Written
 
 PROGRAM = "python -m bridgetower.preparation"
 TABLE_EXAMPLE = f"{PROGRAM} table --source shop.csv --images photos --task classify --output data/own --name shop"
@@ -160,6 +155,11 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _run_table(arguments: argparse.Namespace) -> None:
+    from .images import ImageReader
+    from .own_data.conclusion import describe
+    from .own_data.own_tables import build_tables
+    from .own_data.part_writer import Request
+
     options = {name: value for name, value in vars(arguments).items() if name in Request.__dataclass_fields__}
     for name in ("source", "columns", "classes"):
         options[name] = tuple(options[name]) if options[name] is not None else None
@@ -207,6 +207,9 @@ def _add_data_set(commands: argparse._SubParsersAction[argparse.ArgumentParser],
 
 
 def _run_data_set(data_set: DataSet, arguments: argparse.Namespace) -> None:
+    from .images import ImageReader
+    from .writer import write_table
+
     options = {name: value for name, value in vars(arguments).items() if name in data_set.options}
     splits = tuple(arguments.splits) if arguments.splits else None
     settings = Settings(arguments.source, arguments.output, arguments.seed, splits, **options)
@@ -235,17 +238,25 @@ def _describe(written: Written) -> str:
 
 
 def _run_split(arguments: argparse.Namespace) -> None:
+    from .vgqa import split_images
+
     settings = Settings(arguments.source, arguments.output, arguments.seed, held_out=arguments.held_out)
     counts = ", ".join(f"{len(images)} {split}" for split, images in split_images(settings).items())
     print(f"{arguments.output}: {counts} images")
 
 
 def _run_tokenizer(arguments: argparse.Namespace) -> None:
+    from .train_tokenizer import prepare_tokenizer
+
     tokenizer = prepare_tokenizer(arguments.source, arguments.output, arguments.vocab_size)
     print(f"{arguments.output}: tokenizer of {tokenizer.get_vocab_size()} tokens")
 
 
 def _run_check(arguments: argparse.Namespace) -> None:
+    from .arrow_input import arrow_files
+    from .check import check_file
+    from .images import ImageReader
+
     files = arrow_files(arguments.source, shards=True)
     with ImageReader(arguments.workers) as reader:
         reports = [check_file(path, reader, arguments.num_labels, progress=True) for path in files]
@@ -270,6 +281,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
 
     def prepare() -> int:
+        from tqdm.contrib.logging import logging_redirect_tqdm
+
         # One program at a time writes to an output; checking has none.
         output = locked_folder(arguments.output) if "output" in arguments else nullcontext()
         encoding = encoded_as(getattr(arguments, "encoding", None))

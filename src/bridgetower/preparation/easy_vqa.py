@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..datasets.specs import DATASETS
 from ..files import write_json
+from . import splits
 from .json_stream import read_json
 from .schemas import CAPTIONS, IMAGE_CLASSES, VQA
 from .tables import (
@@ -29,7 +30,6 @@ from .tables import (
 )
 from .text_files import read_lines
 
-SPLITS = ("train", "test")
 SHAPES = DATASETS["easy_vqa_shape"].class_names
 COLORS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
 QUESTION_TYPES = ("shape", "color", "presence", "negated presence")
@@ -118,7 +118,7 @@ def load_questions(split: str, source: Path | None = None) -> list[Question]:
     """
     folder = data_folder(source)
     questions: list[Question] = []
-    for name in SPLITS[: SPLITS.index(split) + 1]:
+    for name in splits.EASY_VQA[: splits.EASY_VQA.index(split) + 1]:
         path = folder / name / "questions.json"
         first = len(questions)
         entries = read_json(path, [(str, str, int)])
@@ -180,7 +180,7 @@ def tables(settings: Settings) -> Iterator[Table]:
     folder = data_folder(settings.source)
     answers = load_answers(folder)
     write_json(settings.output / "easy_vqa_answers.json", answers, indent=None)
-    for split in filter(settings.wants, SPLITS):
+    for split in filter(settings.wants, splits.EASY_VQA):
         by_image: dict[int, list[Question]] = {}
         for question in load_questions(split, folder):
             by_image.setdefault(question.image_id, []).append(question)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from . import splits
 from .annotation_shapes import FileName
 from .json_stream import Unique, stream_array
 from .schemas import CAPTIONS
@@ -26,11 +28,11 @@ class Collection:
 
 
 COCO = Collection(
-    "coco_caption_karpathy", "dataset_coco.json", ("train2014", "val2014"), ("train", "val", "restval", "test")
+    "coco_caption_karpathy", "dataset_coco.json", ("train2014", "val2014"), splits.COCO
 )
 _IMAGE = {"filename": FileName, "split": str, "sentences": [{"raw": str}]}
 FLICKR30K = Collection(
-    "f30k_caption_karpathy", "dataset_flickr30k.json", ("flickr30k-images",), ("train", "val", "test")
+    "f30k_caption_karpathy", "dataset_flickr30k.json", ("flickr30k-images",), splits.FLICKR30K
 )
 
 
@@ -58,3 +60,7 @@ def tables(settings: Settings, collection: Collection) -> Iterator[Table]:
 def _expected_path(folders: list[Path], name: str) -> str:
     # The names of COCO images contain the name of their folder.
     return str(next((folder for folder in folders if folder.name in name), folders[0]) / name)
+
+
+coco_tables = partial(tables, collection=COCO)
+flickr30k_tables = partial(tables, collection=FLICKR30K)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import splits
 from .annotation_shapes import FileName, problem_of
 from .json_stream import Unique, read_json_lines
 from .schemas import NLVR2_WITH_SENTENCES
@@ -20,7 +21,6 @@ _ANNOTATIONS = {
     "unbalanced_dev": "unbalanced/unbalanced_dev",
     "unbalanced_test1": "unbalanced/unbalanced_test1",
 }
-SPLITS = tuple(_ANNOTATIONS)
 _LINE = {"identifier": FileName, "sentence": str, "label": str}
 
 
@@ -36,7 +36,7 @@ class _Pair:
 
 def tables(settings: Settings) -> Iterator[Table]:
     """`nlvr2_*`: one row per image pair, in the order of the first line about it."""
-    for split in filter(settings.wants, SPLITS):
+    for split in filter(settings.wants, splits.NLVR2):
         yield _table(settings, split)
 
 

@@ -1,12 +1,16 @@
-"""The published data sets that can be prepared, by their names on the command line."""
+"""The published data sets that can be prepared, by their names on the command line.
+
+The module of each is imported when its tables are asked for: help needs none of them, nor pyarrow.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from importlib import import_module
+from typing import Any
 
-from . import easy_vqa, karpathy, nlvr2, snli_ve, vgqa, visual_genome, vqav2, web_captions
+from . import splits
 from .answer_classes import normalize_answer
 from .tables import Settings, Table
 
@@ -40,85 +44,93 @@ class DataSet:
         return f"python -m bridgetower.preparation {self.name} {source}--output {self.output}"
 
 
+def _tables(module: str, function: str = "tables", **options: Any) -> Callable[[Settings], Iterator[Table]]:
+    def tables(settings: Settings) -> Iterator[Table]:
+        found: Iterator[Table] = getattr(import_module(f".{module}", __package__), function)(settings, **options)
+        return found
+
+    return tables
+
+
 _ALL = (
     DataSet(
         "easy_vqa",
         "easy-VQA of the installed package: questions and captions",
-        easy_vqa.SPLITS,
-        easy_vqa.tables,
+        splits.EASY_VQA,
+        _tables("easy_vqa"),
         output="data/easy_vqa",
         needs_source=False,
     ),
     DataSet(
         "coco",
         "COCO captions in the Karpathy splits (copy them to fine-tune for retrieval)",
-        karpathy.COCO.splits,
-        partial(karpathy.tables, collection=karpathy.COCO),
+        splits.COCO,
+        _tables("karpathy", "coco_tables"),
         output="data/pre-train",
     ),
     DataSet(
         "f30k",
         "Flickr30k captions in the Karpathy splits",
-        karpathy.FLICKR30K.splits,
-        partial(karpathy.tables, collection=karpathy.FLICKR30K),
+        splits.FLICKR30K,
+        _tables("karpathy", "flickr30k_tables"),
     ),
     DataSet(
         "gcc",
         "Conceptual Captions (CC3M)",
-        web_captions.CC_SPLITS,
-        web_captions.cc_tables,
+        splits.CC,
+        _tables("web_captions", "cc_tables"),
         output="data/pre-train",
         options=("shard_size", "raw_tsv"),
     ),
     DataSet(
         "cc12m",
         "Conceptual 12M, from the tar shards of img2dataset",
-        web_captions.CC12M_SPLITS,
-        web_captions.cc12m_tables,
+        splits.CC12M,
+        _tables("web_captions", "cc12m_tables"),
         output="data/pre-train",
     ),
     DataSet(
         "sbu",
         "SBU captions",
-        web_captions.SBU_SPLITS,
-        web_captions.sbu_tables,
+        splits.SBU,
+        _tables("web_captions", "sbu_tables"),
         output="data/pre-train",
         options=("shard_size",),
     ),
     DataSet(
         "vg",
         "Visual Genome region descriptions as captions",
-        visual_genome.SPLITS,
-        visual_genome.tables,
+        splits.VISUAL_GENOME,
+        _tables("visual_genome"),
         output="data/pre-train",
     ),
     DataSet(
         "vqa",
         "VQAv2, the files *_fix for training and validation",
-        vqav2.SPLITS,
-        partial(vqav2.tables, suffix="_fix", normalize=normalize_answer),
+        splits.VQAV2,
+        _tables("vqav2", suffix="_fix", normalize=normalize_answer),
         options=("held_out",),
     ),
     DataSet(
         "vqa_legacy",
         "VQAv2 as first released: raw answers are compared with the vocabulary",
-        vqav2.SPLITS,
-        partial(vqav2.tables, suffix="", normalize=str),
+        splits.VQAV2,
+        _tables("vqav2", suffix="", normalize=str),
         options=("held_out",),
     ),
     DataSet(
         "vgqa",
         "VG-QA of all images (needs vgqa_split first)",
-        vgqa.SPLITS,
-        partial(vgqa.tables, name="vgqa", ids_file=vgqa.ALL_IDS),
+        splits.VGQA,
+        _tables("vgqa", "all_tables"),
     ),
     DataSet(
         "vgqa_coco",
         "VG-QA of the images that COCO has too (needs vgqa_split first)",
-        vgqa.SPLITS,
-        partial(vgqa.tables, name="vgqa_coco", ids_file=vgqa.COCO_IDS),
+        splits.VGQA,
+        _tables("vgqa", "coco_tables"),
     ),
-    DataSet("snli", "SNLI-VE, visual entailment", snli_ve.SPLITS, snli_ve.tables),
-    DataSet("nlvr2", "NLVR2, sentences about image pairs", nlvr2.SPLITS, nlvr2.tables),
+    DataSet("snli", "SNLI-VE, visual entailment", splits.SNLI_VE, _tables("snli_ve")),
+    DataSet("nlvr2", "NLVR2, sentences about image pairs", splits.NLVR2, _tables("nlvr2")),
 )
 DATA_SETS: dict[str, DataSet] = {data_set.name: data_set for data_set in _ALL}

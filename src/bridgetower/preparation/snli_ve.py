@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from . import splits
 from .annotation_shapes import FileName
 from .json_stream import read_json_lines
 from .karpathy import FLICKR30K, ROOT
 from .schemas import SNLI_VE
 from .tables import PreparationError, Row, Settings, Table
 
-SPLITS = ("train", "dev", "test")
 LABELS = {"contradiction": 0, "neutral": 1, "entailment": 2}
 _LINE = {"Flickr30K_ID": FileName | int, "sentence1": str, "sentence2": str, "gold_label": str}
 
 
 def tables(settings: Settings) -> Iterator[Table]:
     """`snli_{train,dev,test}`: one row per image, in the order of the first line about it."""
-    for split in filter(settings.wants, SPLITS):
+    for split in filter(settings.wants, splits.SNLI_VE):
         yield _table(settings, split)
 
 

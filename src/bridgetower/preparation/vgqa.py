@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from ..files import write_json
+from . import splits
 from .answer_classes import normalize_answer
 from .json_stream import read_json, stream_array
 from .schemas import VQA
@@ -20,7 +21,6 @@ from .vqav2 import ImageQuestions, read_vocabulary
 
 logger = logging.getLogger(__name__)
 
-SPLITS = ("train", "val")
 HELD_OUT_IMAGES = 5000  # in each of val and test
 ALL_IDS, COCO_IDS = "ids.json", "coco_ids.json"
 
@@ -80,13 +80,13 @@ def tables(settings: Settings, name: str, ids_file: str) -> Iterator[Table]:
     split_of = dict.fromkeys((*ids["val"], *ids["test"]), "val") | dict.fromkeys(ids["train"], "train")
     vocabulary = read_vocabulary(settings)
     normalize = lru_cache(100_000)(normalize_answer)
-    images: dict[str, dict[int, ImageQuestions]] = {split: {} for split in SPLITS}
+    images: dict[str, dict[int, ImageQuestions]] = {split: {} for split in splits.VGQA}
     shape = {"qas": [{"image_id": int, "qa_id": int, "question": str, "answer": str}]}
     for entry in stream_array(vg_file(settings, "annotations/question_answers.json"), None, shape):
         if entry["qas"] and (split := split_of.get(entry["qas"][0]["image_id"])):
             answers = [(qa, normalize(qa["answer"])) for qa in entry["qas"]]
             _add_questions(images[split], [(qa, answer) for qa, answer in answers if answer in vocabulary], vocabulary)
-    for split in filter(settings.wants, SPLITS):
+    for split in filter(settings.wants, splits.VGQA):
         yield _table(settings, f"{name}_{split}", split, images[split])
 
 
@@ -111,3 +111,7 @@ def _table(settings: Settings, name: str, split: str, images: dict[int, ImageQue
         return images[image_number(path)].row(Path(path), image_number(path), split)
 
     return Table(name, VQA, items, row, missing)
+
+
+all_tables = partial(tables, name="vgqa", ids_file=ALL_IDS)
+coco_tables = partial(tables, name="vgqa_coco", ids_file=COCO_IDS)

@@ -11,7 +11,6 @@ from .json_stream import stream_array
 from .schemas import VG_CAPTIONS
 from .tables import Row, Settings, Table, image_number, list_images, shuffled
 
-SPLITS = ("train",)
 BOX = ("width", "height", "x", "y")
 
 

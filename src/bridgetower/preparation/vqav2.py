@@ -23,7 +23,6 @@ from .tables import (
     shuffled,
 )
 
-SPLITS = ("train", "val", "test", "test-dev", "trainable_val", "rest_val")
 REST_VAL_IMAGES = 1000
 OFFICIAL_QUESTIONS = 443_757 + 214_354
 OFFICIAL_CLASSES = 3129

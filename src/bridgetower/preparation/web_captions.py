@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..datasets.shard_table import ShardTable, open_shards
+from . import splits
 from .json_stream import stream_array
 from .schemas import CAPTIONS
 from .tables import (
@@ -29,8 +30,6 @@ from .text_files import open_text, read_lines
 
 logger = logging.getLogger(__name__)
 
-CC_SPLITS = ("val", "train")
-SBU_SPLITS = CC12M_SPLITS = ("train",)
 _CC_TSV = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
 _CAPTION_NAMES, _LINK_NAMES = ("caption", "captions", "text", "title"), ("url", "urls", "image_url", "link", "image")
 _TEXTS_PER_ARRAY = 100_000
@@ -99,7 +98,7 @@ def _refuse_header(path: Path, line: str) -> None:
 
 def cc_tables(settings: Settings) -> Iterator[Table]:
     """`conceptual_caption_{val,train}_N`, from the original's layout or, where there is one, from ViLT's."""
-    for split in filter(settings.wants, CC_SPLITS):
+    for split in filter(settings.wants, splits.CC):
         name = f"conceptual_caption_{split}"
         pairs = settings.search(*(f"{folder}{split}_annot.json" for folder in ("cc/", "gcc/", "")))
         if pairs is not None:
